@@ -1,0 +1,1 @@
+"""Data sets: readers, splits, scaling and augmentation. See `nibblefit.data.source`."""

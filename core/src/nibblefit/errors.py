@@ -1,0 +1,112 @@
+"""Errors written for people, and the exit code each one ends in.
+
+Every error that a user can cause is a `NibblefitError`: its text says what happened, where, what
+was expected and what to do, so the command line prints it without a traceback. Anything else that
+reaches the command line is a defect and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit status of the command line."""
+
+    OK = 0
+    UNEXPECTED = 1
+    USAGE = 2
+    PLUGIN = 3
+    LIMIT = 4
+    INTERRUPTED = 130
+
+
+class NibblefitError(Exception):
+    """An error already explained for the user.
+
+    Args:
+        what: One sentence: what happened and where. No full stop at the end.
+        hint: What to do about it; printed on its own line after an arrow.
+    """
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, what: str, *, hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.what}\n  → {self.hint}" if self.hint else self.what
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions cross process borders in multi-process training; keyword-only arguments do
+        # not survive the default reduction.
+        return (_rebuild, (type(self), self.what, self.hint))
+
+
+def _rebuild(kind: type[NibblefitError], what: str, hint: str) -> NibblefitError:
+    error = kind.__new__(kind)
+    NibblefitError.__init__(error, what, hint=hint)
+    return error
+
+
+class RecipeError(NibblefitError):
+    """The recipe cannot be used; carries every problem found, not only the first."""
+
+    def __init__(self, what: str, *, hint: str = "", problems: Sequence[str] = ()) -> None:
+        lines = "".join(f"\n  • {problem}" for problem in problems)
+        super().__init__(what + lines, hint=hint)
+        self.problems = tuple(problems)
+
+
+class InputError(NibblefitError):
+    """A file or value given by the user is unreadable or malformed (model, data, checkpoint)."""
+
+
+class UnsupportedError(NibblefitError):
+    """The network holds something that cannot be represented or that the target lacks.
+
+    The text names the layer, the reason and the nearest thing that works.
+    """
+
+    exit_code = ExitCode.LIMIT
+
+
+class MissingExtraError(NibblefitError):
+    """A feature needs an optional dependency that is not installed."""
+
+    def __init__(self, feature: str, extra: str, *, distribution: str = "nibblefit") -> None:
+        super().__init__(
+            f"{feature} needs the optional extra '{extra}', which is not installed",
+            hint=f"pip install '{distribution}[{extra}]'",
+        )
+
+
+class PluginError(NibblefitError):
+    """A plugin cannot be loaded or broke its contract; names plugin, hook and package."""
+
+    exit_code = ExitCode.PLUGIN
+
+
+class GraphError(NibblefitError):
+    """A graph breaks a named rule of well-formedness; see `nibblefit.ir.legal`."""
+
+    exit_code = ExitCode.PLUGIN
+
+
+class LimitError(NibblefitError):
+    """A gate, a check or a hardware limit was not met."""
+
+    exit_code = ExitCode.LIMIT
+
+
+class WorkspaceError(NibblefitError):
+    """The run folder cannot be read or written (locked, read-only, disk full, damaged)."""
+
+
+class MismatchError(NibblefitError):
+    """Two executions that must agree on every integer do not."""
+
+    exit_code = ExitCode.LIMIT

@@ -1,0 +1,181 @@
+"""Hook specifications: the whole contract between nibblefit, targets and extensions.
+
+A *target* is one object with an `info` and any of these hooks as methods marked `hookimpl`.
+Exactly one target is chosen per run. A stage hook that the target implements belongs to it: core
+steps aside, and returning nothing is an error. Stages it does not implement fall to core's
+defaults in `nibblefit.defaults`, which are plain functions a target may also call itself.
+
+*Extensions* are any number of objects that may contribute to training, watch stages, or wrap
+stages (``hookimpl(wrapper=True)``); they never implement one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import pluggy
+
+from nibblefit.ir.numerics import Numerics
+from nibblefit.plan import Plan
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from torch import nn
+
+    from nibblefit.ir.graph import Graph
+    from nibblefit.ir.quantized import QuantizedGraph
+    from nibblefit.models import Model
+    from nibblefit.recipe import Recipe
+    from nibblefit.results import Artifact, Finding, Report
+    from nibblefit.run import Run
+    from nibblefit.training.parts import TrainingPart
+
+hookspec = pluggy.HookspecMarker("nibblefit")
+hookimpl = pluggy.HookimplMarker("nibblefit")
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class ApiVersion:
+    """Version of the hook contract. Same major and not newer than the host's minor: accepted."""
+
+    major: int
+    minor: int
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}"
+
+
+API = ApiVersion(1, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class TargetInfo:
+    """Static facts about a target, readable without importing torch or running anything.
+
+    Attributes:
+        name: Equals the entry-point name.
+        summary: One line for ``nibblefit targets``.
+        api: Contract version the author wrote against.
+        numerics: Declared arithmetic; the conformance kit generates its checks from it.
+        options: pydantic model of the recipe's ``[target]`` table (without name and part); every
+            field has a description.
+        parts: Devices, the first is the default; empty if the target has just one.
+        manual: Where the documentation is.
+    """
+
+    name: str
+    summary: str
+    api: ApiVersion
+    numerics: Numerics
+    options: type[BaseModel]
+    parts: tuple[str, ...] = ()
+    manual: str = ""
+
+
+@runtime_checkable
+class Target(Protocol):
+    """A target plugin: an `info`, plus any hooks of the classes below."""
+
+    info: TargetInfo
+
+
+class StageSpecs(Protocol):
+    """One hook per stage; exactly one implementation answers."""
+
+    @hookspec(firstresult=True)
+    def prepare(self, run: Run, graph: Graph) -> Model:
+        """Check the captured network against the target and bring it into trainable shape.
+
+        Every layer the target cannot run is refused together, by name, with reason and remedy
+        (`nibblefit.errors.UnsupportedError`).
+        """
+
+    @hookspec(firstresult=True)
+    def train(self, run: Run, model: Model) -> Model:
+        """Train; ``run.step_options["phase"]`` is ``float``, ``recover`` or ``qat``."""
+
+    @hookspec(firstresult=True)
+    def prune(self, run: Run, model: Model) -> Model:
+        """Remove or mask weights; masks are recorded in the returned model."""
+
+    @hookspec(firstresult=True)
+    def quantize(self, run: Run, model: Model) -> QuantizedGraph:
+        """Choose formats and return the integer graph."""
+
+    @hookspec(firstresult=True)
+    def compile(self, run: Run, graph: QuantizedGraph) -> Artifact:
+        """Write what the vendor's tools or the device consume, into ``run.folder``."""
+
+    @hookspec(firstresult=True)
+    def evaluate(self, run: Run, subject: Model | QuantizedGraph | Artifact) -> Report:
+        """Measure on the test split; never change the subject."""
+
+
+class TargetSpecs(Protocol):
+    """Questions core asks the chosen target; core has a default answer to each."""
+
+    @hookspec(firstresult=True)
+    def plan(self, recipe: Recipe) -> Plan:
+        """Return the order of steps for this recipe."""
+
+    @hookspec(firstresult=True)
+    def inspect(self, graph: Graph, part: str, recipe: Recipe | None) -> Report:
+        """Return the support and fit table of a float graph, without training.
+
+        One finding per layer: supported as what, or why not and what to do. Never raises for an
+        unsupported network.
+        """
+
+    @hookspec(firstresult=True)
+    def network(self, run: Run, model: Model) -> nn.Module:
+        """Return the trainable module of a model in the step's phase.
+
+        The module maps a batch to a tuple of outputs and has ``to_graph() -> Graph``, which
+        returns the model's graph with the current weights.
+        """
+
+    @hookspec(firstresult=True)
+    def simulate(self, run: Run, model: Model, graph: QuantizedGraph) -> nn.Module | None:
+        """Return training's own simulation of a quantized graph, for the bit-exactness check.
+
+        Called with integer-coded inputs (int64), the module returns a mapping tensor name → int64
+        codes for every tensor of `graph` that it models. None where training has no simulation.
+        """
+
+    @hookspec(firstresult=True)
+    def read_back(self, run: Run, artifact: Artifact) -> QuantizedGraph:
+        """Parse the compiled files again, by code independent of the writer, into a graph."""
+
+
+class ContributionSpecs(Protocol):
+    """Everyone may contribute; results are collected."""
+
+    @hookspec
+    def regularize(
+        self, run: Run, model: Model
+    ) -> TrainingPart | Sequence[TrainingPart] | None:
+        """Return parts that join the training about to start. Asked once per training."""
+
+    @hookspec
+    def recipe_problems(self, recipe: Recipe) -> Sequence[Finding]:
+        """Return every problem the plugin sees in a recipe; never raise on the first."""
+
+    @hookspec
+    def stage_finished(self, run: Run, report: Report) -> None:
+        """Watch a stage end; the return value is ignored."""
+
+
+class Hooks(Protocol):
+    """Typed face of the plugin manager: what `Run.hooks` offers to stages."""
+
+    def network(self, run: Run, model: Model) -> nn.Module: ...
+
+    def simulate(self, run: Run, model: Model, graph: QuantizedGraph) -> nn.Module | None: ...
+
+    def regularize(self, run: Run, model: Model) -> tuple[TrainingPart, ...]: ...
+
+    def read_back(self, run: Run, artifact: Artifact) -> QuantizedGraph: ...
+
+    def inspect(self, graph: Graph, part: str, recipe: Recipe | None) -> Report: ...

@@ -1,0 +1,1 @@
+"""Graphs and the judge, floor 1: numpy and the standard library only."""

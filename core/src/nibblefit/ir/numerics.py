@@ -1,0 +1,133 @@
+"""What a target declares about its arithmetic: the rules from which graphs are quantized.
+
+Everything here is data. Core's quantizer turns these rules into the steps of a quantized graph,
+and the conformance kit turns them into checks. A rule that no field can express is a reason to
+extend this file for all targets, never to compute bits inside a plugin by other means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from nibblefit.fixed.formats import Accumulator, Rounding
+from nibblefit.ir.graph import frozen_mapping
+from nibblefit.ir.ops import Op
+
+
+class ScaleKind(StrEnum):
+    """Which scales a tensor may have."""
+
+    POWER_OF_TWO = "power_of_two"
+    REAL = "real"
+
+
+class Signedness(StrEnum):
+    """When a tensor is signed."""
+
+    SIGNED = "signed"
+    UNSIGNED = "unsigned"
+    BY_RANGE = "by_range"  #: unsigned if no value can be negative
+
+
+class Requantization(StrEnum):
+    """How an accumulator becomes an output code."""
+
+    SHIFT = "shift"  #: one power-of-two shift
+    MULTIPLY_SHIFT = "multiply_shift"  #: integer multiplier, then shift
+    FLOAT32 = "float32"  #: float32 multiplier, round, offset
+    RUNTIME_SHIFT = "runtime_shift"  #: shift chosen per frame from the data
+
+
+@dataclass(frozen=True, slots=True)
+class TensorRule:
+    """Legal formats of one kind of tensor.
+
+    Attributes:
+        bits: Allowed widths; the first is the default.
+        signedness: See `Signedness`.
+        symmetric: Zero point is always zero.
+        scale: Kind of scale.
+        per_channel: One scale per output channel is allowed (and then the default).
+        rounding: Rounding of real values into codes.
+        narrow: The most negative code is not used.
+    """
+
+    bits: tuple[int, ...] = (8,)
+    signedness: Signedness = Signedness.SIGNED
+    symmetric: bool = True
+    scale: ScaleKind = ScaleKind.POWER_OF_TWO
+    per_channel: bool = False
+    rounding: Rounding = Rounding.HALF_EVEN
+    narrow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BiasRule:
+    """Bias codes: width, and the fixed left shift at which they join the accumulator.
+
+    `shift` None means that bias has the accumulator's own scale (input scale × weight scale),
+    or, for power-of-two targets with narrow biases, a shift chosen per layer.
+    """
+
+    bits: int = 32
+    shift: int | None = None
+    rounding: Rounding = Rounding.HALF_EVEN
+
+
+@dataclass(frozen=True, slots=True)
+class RequantRule:
+    """From accumulator to output code.
+
+    Attributes:
+        multiplier_bits: Width of integer multipliers, MULTIPLY_SHIFT only.
+        shift_range: Smallest and largest legal right shift (negative = left).
+    """
+
+    kind: Requantization = Requantization.SHIFT
+    rounding: Rounding = Rounding.HALF_UP
+    multiplier_bits: int = 0
+    shift_range: tuple[int, int] = (-31, 31)
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """A chain of operators that runs as one layer without quantizing in between.
+
+    Attributes:
+        name: Shown in reports, such as ``conv + relu``.
+        ops: Operators in data-flow order; each has the next one as its only consumer. An entry
+            that may be missing is listed in `optional` by position.
+    """
+
+    name: str
+    ops: tuple[Op, ...]
+    optional: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Numerics:
+    """Everything about a target that decides bits.
+
+    Attributes:
+        pooling: Rounding of average pools.
+        fusions: Longest match first.
+        operators: Operators the accelerator runs; everything else is refused or goes to the host.
+        host_operators: Operators that may run on the host processor after (or before) the
+            accelerator's part.
+        sources: Field name → where the value comes from (document, section, or "measured with …").
+            A value without a source is shown as assumed in reports.
+    """
+
+    inputs: TensorRule = TensorRule()
+    activations: TensorRule = TensorRule()
+    weights: TensorRule = TensorRule()
+    bias: BiasRule = BiasRule()
+    accumulator: Accumulator = Accumulator()
+    requant: RequantRule = RequantRule()
+    pooling: Rounding = Rounding.HALF_UP
+    fusions: tuple[Fusion, ...] = ()
+    operators: frozenset[Op] = frozenset()
+    host_operators: frozenset[Op] = frozenset()
+    sources: Mapping[str, str] = field(default_factory=frozen_mapping)

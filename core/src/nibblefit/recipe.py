@@ -1,0 +1,234 @@
+"""The recipe: everything a user decides about a run, as one validated, frozen value.
+
+This module is the schema; `nibblefit.recipe_file` reads TOML into it and explains every problem
+with its line. Each field's description is what ``nibblefit init`` writes as a comment and what the
+recipe reference in the manual is generated from, so it must be complete and plain.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+PositiveInt = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class ModelSection(Section):
+    """Which network, and how it is built."""
+
+    source: str = Field(
+        description="The network: 'path/file.py:factory', 'package.module:factory' or 'net.onnx'. "
+        "A factory is called with the keys of [model.arguments] and returns a torch module."
+    )
+    arguments: dict[str, Any] = Field(
+        default_factory=dict, description="Keyword arguments for the factory."
+    )
+    weights: str = Field(
+        default="",
+        description="State dict to start from: .pt/.pth with tensors only, .safetensors or .npz.",
+    )
+    input_shape: tuple[PositiveInt, ...] = Field(
+        default=(),
+        description="Shape of one input without the batch axis, channels first, such as "
+        "[1, 28, 28]. Empty: taken from the data set or the ONNX file.",
+    )
+
+
+class TaskSection(Section):
+    """What the network is for: loss, metric and decoding."""
+
+    kind: str = Field(
+        default="classification",
+        description="classification, detection, segmentation or reconstruction.",
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Settings of the task, such as {label_smoothing = 0.1}."
+    )
+
+
+class DataSection(Section):
+    """Where the samples come from, how they are split and scaled."""
+
+    source: str = Field(
+        default="digits",
+        description="digits (1,797 handwritten digits that come with scikit-learn), idx, folder, "
+        "npz or python.",
+    )
+    path: str = Field(
+        default="",
+        description="Folder (idx, folder), file (npz) or 'path/file.py:factory' (python).",
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Settings of the reader; see the data chapter."
+    )
+    validation: Fraction = Field(
+        default=0.1, description="Share of the training samples kept for validation."
+    )
+    test: Fraction = Field(
+        default=0.2, description="Share kept for the test split where the source has none."
+    )
+    range: tuple[float, float] | None = Field(
+        default=None,
+        description="Real range the network sees: the source's lowest value becomes the first "
+        "number, its full scale the second. Unset: what the target expects, else [0, 1].",
+    )
+    mean: tuple[float, ...] = Field(
+        default=(), description="Per-channel mean subtracted after scaling to `range`."
+    )
+    std: tuple[float, ...] = Field(default=(), description="Per-channel divisor after the mean.")
+    augment: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Training augmentation: shift (pixels), flip (true), rotate (degrees), "
+        "scale (share), noise (standard deviation), erase (share).",
+    )
+    workers: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Loader processes; 0 loads in the training process."
+    )
+
+
+class TrainSection(Section):
+    """How to train. `[train.NAME]` overrides any of these for the plan's step NAME."""
+
+    epochs: Annotated[int, Field(ge=0)] = Field(default=20, description="Passes over the data.")
+    batch_size: PositiveInt = Field(default=64, description="Samples per optimizer step.")
+    optimizer: Literal["adam", "adamw", "sgd"] = Field(
+        default="adam", description="adam, adamw or sgd."
+    )
+    learning_rate: Annotated[float, Field(gt=0)] = Field(
+        default=1e-3, description="Peak learning rate."
+    )
+    momentum: Fraction = Field(default=0.9, description="Momentum, sgd only.")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(
+        default=0.0, description="L2 decay (decoupled for adamw)."
+    )
+    schedule: Literal["constant", "cosine", "step", "poly", "onecycle"] = Field(
+        default="cosine", description="constant, cosine, step, poly or onecycle."
+    )
+    warmup: Fraction = Field(
+        default=0.0, description="Share of all steps with a linearly rising rate."
+    )
+    schedule_options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Settings of the schedule: {milestones = [..], factor = 0.1} for step, "
+        "{power = 1.0} for poly, {floor = 0.01} for cosine.",
+    )
+    checkpoint_every: PositiveInt = Field(default=1, description="Epochs between checkpoints.")
+    choose: Literal["best", "last"] = Field(
+        default="best",
+        description="Which epoch's weights to keep: best validation metric (ties: the earlier "
+        "epoch) or the last.",
+    )
+    early_stop: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Stop after this many epochs without improvement; 0 never stops."
+    )
+    gradient_clip: Annotated[float, Field(ge=0)] = Field(
+        default=0.0, description="Largest gradient norm; 0 does not clip."
+    )
+    processes: PositiveInt = Field(
+        default=1, description="Training processes (data-parallel; one per GPU on GPUs)."
+    )
+    parameter_groups: tuple[dict[str, Any], ...] = Field(
+        default=(),
+        description="Optimizer groups: [{patterns = ['stem.*'], learning_rate_factor = 0.1, "
+        "weight_decay = 0.0}]; the first match wins.",
+    )
+
+
+class QuantizeSection(Section):
+    """Post-training quantization; a target may ignore what its arithmetic fixes."""
+
+    calibration_samples: PositiveInt = Field(
+        default=256, description="Training samples used to measure activation ranges."
+    )
+    method: str = Field(
+        default="mse",
+        description="How a range is chosen: minmax, percentile, mse or entropy.",
+    )
+    percentile: Annotated[float, Field(gt=0, le=100)] = Field(
+        default=99.99, description="For method = percentile."
+    )
+    layers: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="Per-layer settings by layer name or glob: {\"stem.*\" = {weight_bits = 8}}. "
+        "Names that match nothing are refused.",
+    )
+
+
+class EvaluateSection(Section):
+    """What is measured, and the limits that must hold."""
+
+    samples: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Test samples to use; 0 uses all."
+    )
+    judge_samples: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description="Test samples on which engine, judge and training simulation are compared, "
+        "every integer of every layer; 0 uses all.",
+    )
+    batch_size: PositiveInt = Field(default=256, description="Samples per batch.")
+    floor: Fraction = Field(
+        default=0.0, description="Stop if the float model's metric is below this."
+    )
+    max_drop: Fraction = Field(
+        default=1.0,
+        description="Fail if the integer model's metric is more than this below the float one's.",
+    )
+
+
+class TargetSection(BaseModel):
+    """The chip. Keys beside name and part are the target's own options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = Field(description="Target plugin, as listed by `nibblefit targets`.")
+    part: str = Field(default="", description="Device; empty is the target's default.")
+
+
+class RunSection(Section):
+    """How the run is carried out."""
+
+    seed: int = Field(default=1, description="Seed of everything random.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="auto uses a GPU if there is one."
+    )
+    threads: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="CPU threads; 0 uses all cores. Results do not depend on it."
+    )
+    extensions: tuple[str, ...] = Field(
+        default=(), description="Extension plugins to load, by entry-point name."
+    )
+
+
+class Recipe(Section):
+    """A whole recipe.
+
+    `train` holds the general settings; `train_steps` the `[train.NAME]` tables, unresolved.
+    `folder` is where the recipe file lies: relative paths in it start there.
+    """
+
+    model: ModelSection
+    target: TargetSection
+    task: TaskSection = TaskSection()
+    data: DataSection = DataSection()
+    train: TrainSection = TrainSection()
+    train_steps: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    quantize: QuantizeSection = QuantizeSection()
+    evaluate: EvaluateSection = EvaluateSection()
+    run: RunSection = RunSection()
+    folder: str = "."
+
+    def train_for(self, step: str) -> TrainSection:
+        """Return the training settings of one step: `[train]` overlaid with `[train.STEP]`.
+
+        Rounds and candidates (``qat@2``) use the settings of their base step (``qat``).
+        """
+        overrides = self.train_steps.get(step.split("@")[0], {})
+        return TrainSection(**{**self.train.model_dump(), **overrides})

@@ -1,0 +1,77 @@
+"""`Run`: the one handle given to every hook."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from nibblefit.ir.graph import frozen_mapping
+from nibblefit.plan import Stage
+
+if TYPE_CHECKING:
+    from nibblefit.data.source import DataSource
+    from nibblefit.hooks import Hooks
+    from nibblefit.recipe import Recipe
+    from nibblefit.tasks.protocol import Task
+
+
+class Reporter(Protocol):
+    """Where a stage tells the user about progress; never print."""
+
+    def say(self, message: str) -> None:
+        """Show one line."""
+
+    def warn(self, message: str) -> None:
+        """Show one line that asks for attention; kept in the run's journal."""
+
+    def progress(self, label: str, total: int | None) -> ProgressBar:
+        """Start a progress bar; use as a context manager."""
+
+
+class ProgressBar(Protocol):
+    """One running bar."""
+
+    def advance(self, amount: int = 1, **figures: float) -> None:
+        """Move on, and show the latest figures (loss=…)."""
+
+    def __enter__(self) -> ProgressBar: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Read-only facts of a run, made anew for each step.
+
+    Attributes:
+        recipe: The validated recipe (a candidate's overrides already applied).
+        stage: Stage being run.
+        step: Name of the step being run.
+        part: Device of the target, empty if it has none.
+        options: The target's own options (its pydantic model, from ``[target]``).
+        step_options: Options fixed by the plan for this step.
+        folder: Folder this step writes its files to; becomes the step's result when it ends.
+        scratch: Folder for checkpoints of the step in progress; survives a kill, goes away when
+            the step ends.
+        seed: Seed for everything random in this step.
+        device: torch device, ``cpu`` or ``cuda``.
+        hooks: Typed way to call other hooks (`nibblefit.hooks.Hooks`).
+        reporter: Progress and messages.
+    """
+
+    recipe: Recipe
+    stage: Stage
+    step: str
+    part: str
+    options: Any
+    folder: Path
+    scratch: Path
+    seed: int
+    device: str
+    hooks: Hooks
+    reporter: Reporter
+    task: Task
+    data: DataSource
+    step_options: Mapping[str, Any] = field(default_factory=frozen_mapping)

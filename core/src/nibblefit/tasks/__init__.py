@@ -1,0 +1,1 @@
+"""Tasks: what the network is for. One protocol; see `nibblefit.tasks.protocol`."""

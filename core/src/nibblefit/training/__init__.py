@@ -1,0 +1,1 @@
+"""Training: the loop (Lightning, extra ``train``) and what targets contribute to it."""

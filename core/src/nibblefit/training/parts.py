@@ -1,0 +1,86 @@
+"""Training parts: what a target or an extension may contribute to a training.
+
+A part is asked for once per training through the ``regularize`` hook; after that the loop calls
+plain methods, so no plugin machinery sits in the hot loop. Everything a part keeps between steps
+goes through `state_dict`, which is how it survives checkpoints, resuming and several processes:
+parts act identically in every process, on identical values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a training stands when a part is called.
+
+    Attributes:
+        epoch: Current epoch, from 0.
+        step: Optimizer steps done so far, over all epochs.
+        epochs: Planned number of epochs.
+        steps: Planned number of optimizer steps.
+    """
+
+    epoch: int
+    step: int
+    epochs: int
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterGroup:
+    """Optimizer settings for some parameters; the first matching group wins.
+
+    Attributes:
+        patterns: fnmatch patterns on parameter names.
+        learning_rate_factor: Multiplies the recipe's rate; 0 freezes.
+        weight_decay: Replaces the recipe's decay; None keeps it.
+    """
+
+    patterns: tuple[str, ...]
+    learning_rate_factor: float = 1.0
+    weight_decay: float | None = None
+
+
+class TrainingPart:
+    """Base of all parts: every method does nothing. Override what is needed."""
+
+    name = "part"
+
+    def penalty(self, network: nn.Module, progress: Progress) -> torch.Tensor | None:
+        """Return a scalar to add to the loss of this step, or None."""
+        return None
+
+    def parameter_groups(self, network: nn.Module) -> Sequence[ParameterGroup]:
+        """Return optimizer groups; asked again after every rewrite."""
+        return ()
+
+    def learning_rate_factor(self, progress: Progress) -> float:
+        """Return a factor on every learning rate for the coming step."""
+        return 1.0
+
+    def rewrite(self, network: nn.Module, progress: Progress) -> nn.Module | None:
+        """Called before each epoch; may return another network (folding, fake quantization on).
+
+        When a rewrite happens the optimizer is rebuilt. On resume the recorded rewrites are
+        replayed in order on a fresh network, then the weights are loaded; so a rewrite may depend
+        on the network and the progress only, and its result's structure must be reproducible.
+        """
+        return None
+
+    def after_step(self, network: nn.Module, progress: Progress) -> None:
+        """Called after each optimizer step, gradients no longer needed: apply masks here."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Return tensors, numbers and strings to be saved in the checkpoint."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""

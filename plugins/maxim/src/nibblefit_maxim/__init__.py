@@ -1,0 +1,1 @@
+"""nibblefit target for the MAX78000 and MAX78002."""
