@@ -1,0 +1,1 @@
+"""Measurements: results on real data, and speed beside peers."""

@@ -1,0 +1,171 @@
+"""`make results`: train and measure on real data, and write docs/results.md.
+
+Sections: accuracy (MNIST and a Fashion-MNIST excerpt on `generic` and `maxim`), mlperf_tiny (four
+trained networks quantized by `generic`), demo (the demo's time and memory), startup (time of
+``--help``). Give names to measure only some of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.section import ROOT, Grid, Section
+
+DATA = ROOT.parent / "shared" / "data"
+RECIPES = ROOT / "benchmarks" / "recipes"
+RUNS = ROOT / "runs" / "results"
+COMMAND = "make results"
+
+
+def accuracy() -> Section:
+    """Train and quantize the small CNN on both data sets and both targets."""
+    import nibblefit
+    from nibblefit.cli.reporter import make_reporter
+    from nibblefit.recipe_file import read_recipe
+    from nibblefit.runner import run
+
+    rows, exact = [], []
+    for data, folder in (("MNIST", "mnist"), ("Fashion-MNIST excerpt", "fashion-mnist")):
+        for target in ("generic", "maxim"):
+            recipe = RECIPES / f"{folder.split('-')[0]}_{target}.toml"
+            place = RUNS / recipe.stem
+            started = time.monotonic()
+            read = read_recipe(recipe, {"data.path": str(DATA / folder)})
+            run(read, place, reporter=make_reporter())
+            opened = nibblefit.open_run(place)
+            steps = {s: opened.report(s) for s in opened.steps if s.startswith("evaluate")}
+            shown = {name: r.metrics.get("top1") for name, r in steps.items()}
+            integer = steps["evaluate"]
+            rows.append([
+                data, target, percent(shown.get("evaluate_float")),
+                percent(shown.get("evaluate_qat")), percent(shown["evaluate"]),
+                points(shown.get("evaluate_float"), shown["evaluate"]),
+                f"{time.monotonic() - started:.0f} s",
+            ])  # fmt: skip
+            exact.append([data, target, *exactness(integer)])
+    grid = Grid(
+        "", ("data", "target", "float", "QAT", "integer", "drop (points)", "whole run"), rows,
+        "Top-1 on the test split: 10,000 images for MNIST; the last 615 of the 3,615-image excerpt "
+        "for Fashion-MNIST, trained on the first 3,000. Whole run: training, quantization, files, "
+        "evaluation and every comparison below.",
+    )  # fmt: skip
+    bits = Grid(
+        "Integers that differ",
+        ("data", "target", "images compared", "integers compared", "differing"), exact,
+        "Judge, fast engine and training's simulation, every integer of every layer.",
+    )  # fmt: skip
+    return Section("accuracy", "Accuracy on real data", COMMAND, [grid, bits])
+
+
+def percent(value: float | None) -> str:
+    """Return a fraction as percent with two decimals, a dash where there is none."""
+    return "–" if value is None else f"{100 * value:.2f} %"
+
+
+def points(before: float | None, after: float) -> str:
+    """Return the drop in percentage points."""
+    return "–" if before is None else f"{100 * (before - after):.2f}"
+
+
+def exactness(report: object) -> list[str]:
+    """Return images, integers compared and integers that differ, from an evaluation report."""
+    metrics = report.metrics  # type: ignore[attr-defined]
+    keys = ("compared_images", "compared_integers", "differing_integers")
+    return [f"{int(metrics[key]):,}" for key in keys]
+
+
+def startup() -> Section:
+    """Time ``nibblefit --help`` and ``nibblefit run --help`` as a user's shell does."""
+    rows = []
+    tool = Path(sys.executable).parent / "nibblefit"
+    for arguments in (["--help"], ["run", "--help"], ["targets"]):
+        seconds = []
+        for _ in range(11):
+            started = time.perf_counter()
+            subprocess.run([tool, *arguments], check=True, capture_output=True)
+            seconds.append(time.perf_counter() - started)
+        shown = " ".join(["nibblefit", *arguments])
+        rows.append([f"`{shown}`", f"{statistics.median(seconds):.3f}", f"{max(seconds):.3f}"])
+    grid = Grid("", ("command", "median s", "slowest of 11 s"), rows)
+    return Section("startup", "Start of the command line", COMMAND, [grid])
+
+
+def demo() -> Section:
+    """Run the demo's recipe twice in new folders: time, memory, and whether the bytes agree."""
+    import shutil
+
+    tool = Path(sys.executable).parent / "nibblefit"
+    folders = [RUNS / "demo-a", RUNS / "demo-b"]
+    rows = []
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+        started = time.monotonic()
+        peak = peak_memory([str(tool), "run", "examples/digits_maxim.toml", "--folder", folder])
+        rows.append([folder.name, f"{time.monotonic() - started:.0f} s", f"{peak / 2**20:,.0f} MiB"])
+    grid = Grid("", ("run", "time", "peak memory"), rows)
+    same = Grid("Two runs of one recipe", ("result", "same bytes"), compare_runs(*folders))
+    return Section("demo", "The demo", COMMAND, [grid, same, demo_figures(folders[0])])
+
+
+def peak_memory(command: list[object]) -> int:
+    """Run a command and return the largest resident size of its process, in bytes."""
+    import os
+
+    process = subprocess.Popen([str(word) for word in command], cwd=ROOT, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(map(str, command))} failed with status {status}")
+    return usage.ru_maxrss * 1024
+
+
+def compare_runs(first: Path, second: Path) -> list[list[str]]:
+    """Return one row per result file of the later stages: whether both runs wrote the same."""
+    import nibblefit
+
+    one, two = nibblefit.open_run(first), nibblefit.open_run(second)
+    files = zip(one.artifact().files, two.artifact().files, strict=True)
+    rows = [[f"file `{a.path}`", "yes" if a.sha256 == b.sha256 else "NO"] for a, b in files]
+    for name in ("quantize", "evaluate"):
+        same = one.digest(name) == two.digest(name)
+        rows.append([f"step {name}", "yes" if same else "NO"])
+    return rows
+
+
+def demo_figures(folder: Path) -> Grid:
+    """Return the accuracies that the demo ends with."""
+    import nibblefit
+
+    opened = nibblefit.open_run(folder)
+    reports = [opened.report(s) for s in opened.steps if s.startswith("evaluate")]
+    rows = [[r.subject, percent(r.metrics.get("top1"))] for r in reports]
+    return Grid("Accuracy on digits", ("network", "top-1"), rows)
+
+
+def mlperf_tiny() -> Section:
+    """Quantize the trained MLPerf Tiny networks with `generic`; see benchmarks/mlperf_tiny.py."""
+    from benchmarks.mlperf_tiny import measure
+
+    return measure(DATA / "mlperf-tiny-onnx")
+
+
+SECTIONS = {f.__name__: f for f in (startup, demo, mlperf_tiny, accuracy)}
+
+
+def main() -> None:
+    """Measure the sections asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help="default: all")
+    for name in parser.parse_args().sections or SECTIONS:
+        print(f"== {name}", flush=True)
+        SECTIONS[name]().save()
+
+
+if __name__ == "__main__":
+    main()
