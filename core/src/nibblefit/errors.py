@@ -7,7 +7,8 @@ reaches the command line is a defect and keeps its traceback.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 
 
@@ -90,6 +91,10 @@ class PluginError(NibblefitError):
     exit_code = ExitCode.PLUGIN
 
 
+class StageError(PluginError):
+    """Code of a plugin raised something unexpected; wrapped once, raised from the original."""
+
+
 class GraphError(NibblefitError):
     """A graph breaks a named rule of well-formedness; see `nibblefit.ir.legal`."""
 
@@ -110,3 +115,18 @@ class MismatchError(NibblefitError):
     """Two executions that must agree on every integer do not."""
 
     exit_code = ExitCode.LIMIT
+
+
+class InterruptedRunError(NibblefitError):
+    """The user stopped a run; the text says how to resume it."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return the closest known word as a question, else the whole list of known ones."""
+    names = sorted(set(known))
+    close = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return f"known: {', '.join(names)}" if names else "none is known"

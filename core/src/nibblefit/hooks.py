@@ -63,6 +63,8 @@ class TargetInfo:
             field has a description.
         parts: Devices, the first is the default; empty if the target has just one.
         manual: Where the documentation is.
+        input_range: Real range of the network's input where the recipe's ``data.range`` is
+            unset; None leaves the choice to the data ([0, 1]).
     """
 
     name: str
@@ -72,6 +74,7 @@ class TargetInfo:
     options: type[BaseModel]
     parts: tuple[str, ...] = ()
     manual: str = ""
+    input_range: tuple[float, float] | None = None
 
 
 @runtime_checkable
@@ -153,9 +156,7 @@ class ContributionSpecs(Protocol):
     """Everyone may contribute; results are collected."""
 
     @hookspec
-    def regularize(
-        self, run: Run, model: Model
-    ) -> TrainingPart | Sequence[TrainingPart] | None:
+    def regularize(self, run: Run, model: Model) -> TrainingPart | Sequence[TrainingPart] | None:
         """Return parts that join the training about to start. Asked once per training."""
 
     @hookspec

@@ -38,12 +38,15 @@ class Step:
             stage (a model for train, prune and quantize; a quantized graph for compile; anything
             for evaluate).
         options: Settings the plan itself fixes for this step, such as ``{"phase": "qat"}``.
+        reads: Recipe sections (``evaluate``) or keys (``quantize.layers``) this step reads beyond
+            those of its stage; a change in what a step does not read never runs it again.
     """
 
     stage: Stage
     name: str
     subject: str = ""
     options: Mapping[str, Any] = field(default_factory=frozen_mapping)
+    reads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,8 @@ class Gate:
     Attributes:
         name: Unique in the plan.
         step: Evaluate step whose report is read.
-        metric: Metric name in that report.
+        metric: Metric name in that report; empty = the metric that ranks the recipe's task. If
+            the task minimises that metric, `at_least` is a ceiling and `drop` a rise.
         at_least: Floor; None if only `drop` counts.
         drop_from: Evaluate step to compare with; the metric may fall by at most `drop`.
         advice: What to change when the gate closes; shown to the user.
@@ -92,7 +96,8 @@ class Candidates:
         judge: Evaluate step of the body whose report decides.
         metric: Metric to maximise (`maximize` False: to minimise).
         floor: Gate on the same report that a candidate must pass to be eligible; None = all are.
-            Of the eligible ones the best wins; ties go to the earlier one.
+            Of the eligible ones the best wins; ties go to the earlier one. The winner's results
+            and settings hold for the rest of the plan.
         prefer: Metric to optimise instead once the floor holds (for "smallest that is accurate
             enough"); empty = `metric`.
     """

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 PositiveInt = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -18,7 +18,9 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 class Section(BaseModel):
     """Base of all sections: frozen, unknown keys refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False
+    )
 
 
 class ModelSection(Section):
@@ -93,6 +95,20 @@ class DataSection(Section):
         default=0, description="Loader processes; 0 loads in the training process."
     )
 
+    @field_validator("range")
+    @classmethod
+    def _range_rises(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not value[0] < value[1]:
+            raise ValueError("two numbers, the lower one first")
+        return value
+
+    @field_validator("std")
+    @classmethod
+    def _std_is_positive(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if any(entry <= 0 for entry in value):
+            raise ValueError("numbers above 0")
+        return value
+
 
 class TrainSection(Section):
     """How to train. `[train.NAME]` overrides any of these for the plan's step NAME."""
@@ -157,7 +173,7 @@ class QuantizeSection(Section):
     )
     layers: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
-        description="Per-layer settings by layer name or glob: {\"stem.*\" = {weight_bits = 8}}. "
+        description='Per-layer settings by layer name or glob: {"stem.*" = {weight_bits = 8}}. '
         "Names that match nothing are refused.",
     )
 
@@ -211,7 +227,8 @@ class Recipe(Section):
     """A whole recipe.
 
     `train` holds the general settings; `train_steps` the `[train.NAME]` tables, unresolved.
-    `folder` is where the recipe file lies: relative paths in it start there.
+    `folder` is where the recipe file lies: relative paths in it start there. `file` is the recipe
+    file itself, empty for recipes made in Python; messages point into it.
     """
 
     model: ModelSection
@@ -224,11 +241,12 @@ class Recipe(Section):
     evaluate: EvaluateSection = EvaluateSection()
     run: RunSection = RunSection()
     folder: str = "."
+    file: str = ""
 
     def train_for(self, step: str) -> TrainSection:
         """Return the training settings of one step: `[train]` overlaid with `[train.STEP]`.
 
         Rounds and candidates (``qat@2``) use the settings of their base step (``qat``).
         """
-        overrides = self.train_steps.get(step.split("@")[0], {})
+        overrides = self.train_steps.get(step.split("@", maxsplit=1)[0], {})
         return TrainSection(**{**self.train.model_dump(), **overrides})

@@ -97,7 +97,8 @@ class Artifact:
         part: Device the files are for, empty if the target has none.
         graph_digest: `nibblefit.ir.store.digest` of the quantized graph.
         files: Every file, in a stable order.
-        notes: Command lines and versions worth keeping, JSON-like.
+        notes: Command lines and versions worth keeping, JSON-like. Entries under ``memory`` are
+            drawn in the report; `nibblefit.report.memory` says how they look.
     """
 
     target: str

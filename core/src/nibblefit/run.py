@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from nibblefit.ir.graph import frozen_mapping
 from nibblefit.plan import Stage
@@ -28,6 +28,14 @@ class Reporter(Protocol):
 
     def progress(self, label: str, total: int | None) -> ProgressBar:
         """Start a progress bar; use as a context manager."""
+
+
+@runtime_checkable
+class StepReporter(Protocol):
+    """A reporter that shows the run's steps in a way of its own; others get lines to say."""
+
+    def step(self, name: str, reason: str) -> None:
+        """Show that a step begins and why, or, with an empty reason, that its result is reused."""
 
 
 class ProgressBar(Protocol):
@@ -57,6 +65,8 @@ class Run:
             the step ends.
         seed: Seed for everything random in this step.
         device: torch device, ``cpu`` or ``cuda``.
+        artifact_folder: Folder the files of the artifact in hand start from: `folder` while it is
+            compiled and read back, the compile step's folder when it is evaluated.
         hooks: Typed way to call other hooks (`nibblefit.hooks.Hooks`).
         reporter: Progress and messages.
     """
@@ -75,3 +85,4 @@ class Run:
     task: Task
     data: DataSource
     step_options: Mapping[str, Any] = field(default_factory=frozen_mapping)
+    artifact_folder: Path = Path()

@@ -59,7 +59,7 @@ class Node:
         return (_make_node, fields)
 
 
-def _make_node(name: str, op: Op, inputs: tuple[str, ...], outputs: tuple[str, ...],
+def _make_node(name: str, op: Op, inputs: tuple[str, ...], outputs: tuple[str, ...],  # noqa: PLR0917
                attributes: dict[str, Any], source: str) -> Node:  # fmt: skip
     return Node(name, op, inputs, outputs, frozen_mapping(attributes), source)
 
@@ -113,7 +113,7 @@ class Graph:
                               dict(self.shapes), dict(self.constants)))  # fmt: skip
 
 
-def _make_graph(name: str, inputs: tuple[str, ...], outputs: tuple[str, ...],
+def _make_graph(name: str, inputs: tuple[str, ...], outputs: tuple[str, ...],  # noqa: PLR0917
                 nodes: tuple[Node, ...], shapes: dict[str, Shape],
                 constants: dict[str, FloatConstant]) -> Graph:  # fmt: skip
     return Graph(name, inputs, outputs, nodes, frozen_mapping(shapes), frozen_mapping(constants))

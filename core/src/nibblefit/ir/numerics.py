@@ -112,6 +112,8 @@ class Numerics:
 
     Attributes:
         pooling: Rounding of average pools.
+        pooling_keeps_format: Average pools write their input's format; otherwise dividing by the
+            window and moving to the output's format is one rounded step.
         fusions: Longest match first.
         operators: Operators the accelerator runs; everything else is refused or goes to the host.
         host_operators: Operators that may run on the host processor after (or before) the
@@ -124,9 +126,10 @@ class Numerics:
     activations: TensorRule = TensorRule()
     weights: TensorRule = TensorRule()
     bias: BiasRule = BiasRule()
-    accumulator: Accumulator = Accumulator()
+    accumulator: Accumulator = Accumulator()  # noqa: RUF009
     requant: RequantRule = RequantRule()
     pooling: Rounding = Rounding.HALF_UP
+    pooling_keeps_format: bool = False
     fusions: tuple[Fusion, ...] = ()
     operators: frozenset[Op] = frozenset()
     host_operators: frozenset[Op] = frozenset()

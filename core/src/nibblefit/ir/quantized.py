@@ -29,8 +29,10 @@ Operators that differ from their float namesakes:
   makes its running range fit ``bits``/``signed``. Attributes: ``bits``, ``signed``,
   ``history_first``, ``history`` (percent of the old range kept during and after the first
   ``first_frames`` frames), ``margin`` (percent added), ``state`` (name of its state: int64
-  [lowest, highest, frames seen]). Frames follow the batch axis, so a batch equals its images
-  sent one by one with the state carried along.
+  [lowest, highest, frames seen]). Percentages round outward; the shift is the smallest n ≥ 0 with
+  ⌊lowest/2^n⌋ and ⌊highest/2^n⌋ in range (an unsigned code ignores negative values); details in
+  `nibblefit.fixed.operators.runtime_shift`. Frames follow the batch axis, so a batch equals its
+  images sent one by one with the state carried along.
 * SHIFT_RIGHT: ``x / 2^amount`` with ``rounding``; the amount is a tensor (batch, 1).
 """
 
