@@ -1,0 +1,20 @@
+"""The runner: walks a target's plan in a run folder."""
+
+from nibblefit.runner.outcome import GateRecord, RunOutcome, SearchRecord, StepRecord
+from nibblefit.runner.pipeline import make_manager, make_plan, make_setting, run
+from nibblefit.runner.silent import SilentReporter
+from nibblefit.runner.sources import RecipeSources, Sources
+
+__all__ = [
+    "GateRecord",
+    "RecipeSources",
+    "RunOutcome",
+    "SearchRecord",
+    "SilentReporter",
+    "Sources",
+    "StepRecord",
+    "make_manager",
+    "make_plan",
+    "make_setting",
+    "run",
+]

@@ -1,0 +1,151 @@
+"""What the result of a step depends on: the ingredients of its content key."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+import nibblefit
+from nibblefit.hooks import API
+from nibblefit.plan import Stage, Step
+from nibblefit.plugins import Manager
+from nibblefit.recipe import Recipe
+from nibblefit.recipe_file import plain
+from nibblefit.workspace import Kind, Manifest, data_files, network_files
+
+#: Recipe sections, or single keys of one, that a stage reads. Seed and target always count.
+_READS: dict[Stage, tuple[str, ...]] = {
+    Stage.PREPARE: ("model", "task", "data", "quantize"),
+    Stage.TRAIN: ("task", "data", "train", "evaluate.batch_size"),
+    Stage.PRUNE: ("task", "data"),
+    Stage.QUANTIZE: ("task", "data", "quantize"),
+    Stage.COMPILE: ("task", "data", "quantize"),
+    Stage.EVALUATE: ("task", "data", "evaluate"),
+}
+#: Keys that cannot change a result, whoever reads their section.
+_NO_EFFECT = frozenset({"data.workers", "evaluate.floor", "evaluate.max_drop"})
+#: Training phase that quantization settings cannot touch.
+_FLOAT = "float"
+#: Keys that only training reads.
+_TRAINING_ONLY = frozenset({"data.augment"})
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A recipe with what follows from it; each candidate of a search has its own.
+
+    Attributes:
+        recipe: The validated recipe.
+        options: The target's own options.
+        part: Device of the target.
+    """
+
+    recipe: Recipe
+    options: BaseModel
+    part: str
+
+
+def sections_read(step: Step, inputs: Sequence[Manifest]) -> tuple[str, ...]:
+    """Return the recipe sections (``data``) and keys (``evaluate.batch_size``) a step reads.
+
+    Whatever comes after float training follows the quantization settings, too.
+    """
+    reads = list(_READS[step.stage])
+    if step.stage in (Stage.TRAIN, Stage.EVALUATE) and (
+        step.options.get("phase", _FLOAT) != _FLOAT or any(map(_is_late, inputs))
+    ):
+        reads.append("quantize")
+    return tuple(dict.fromkeys((*reads, *step.reads)))
+
+
+def _is_late(result: Manifest) -> bool:
+    """Return whether a result is past float training: integers, or trained in another phase."""
+    phase = result.ingredients.get("plan.phase", _FLOAT)
+    return result.kind != Kind.MODEL or phase != _FLOAT
+
+
+def ingredients_of(step: Step, setting: Setting, manager: Manager, inputs: Sequence[Manifest],
+                   files: Mapping[str, str]) -> dict[str, Any]:  # fmt: skip
+    """Return everything the step's result depends on, as flat dotted names.
+
+    `files` are the digests of the user's files that the step reads, see `FileDigests`. Left out
+    on purpose: the torch device, thread and worker counts, and limits that gates check.
+    """
+    recipe = setting.recipe
+    found: dict[str, Any] = {
+        "step": step.name,
+        "stage": step.stage.value,
+        "api": str(API),
+        "nibblefit": nibblefit.__version__,
+        f"target {manager.target.name}": manager.target.origin,
+        "target.part": setting.part,
+        "run.seed": recipe.run.seed,
+    }
+    for extension in manager.extensions:
+        found[f"extension {extension.name}"] = extension.origin
+    _flatten(found, "plan", step.options)
+    _flatten(found, "target", setting.options)
+    for read in sections_read(step, inputs):
+        section, _, key = read.partition(".")
+        if section == "train":
+            _flatten(found, "train", recipe.train_for(step.name))
+        elif section not in ("target", "run"):
+            value = getattr(recipe, section)
+            _flatten(found, read, getattr(value, key) if key else value)
+    for name in _NO_EFFECT:
+        found.pop(name, None)
+    if step.stage is not Stage.TRAIN:
+        for name in list(found):
+            if any(name == key or name.startswith(f"{key}.") for key in _TRAINING_ONLY):
+                del found[name]
+    found.update(files)
+    for manifest in inputs:
+        found[f"result of {manifest.step.partition('@')[0]}"] = manifest.digest
+    return found
+
+
+class FileDigests:
+    """Digests of the user's files; each set of files is read once per run."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, ...], dict[str, str]] = {}
+
+    def read_by(self, step: Step, recipe: Recipe) -> dict[str, str]:
+        """Return the digests of the files the step reads: data, and for prepare the network."""
+        found = self._once(("data", recipe.folder, recipe.data.path), data_files, recipe)
+        if step.stage is Stage.PREPARE:
+            model = recipe.model
+            key = ("network", recipe.folder, model.source, model.weights)
+            found = {**found, **self._once(key, network_files, recipe)}
+        return found
+
+    def _once(self, key: tuple[str, ...], read: Callable[[Recipe], dict[str, str]],
+              recipe: Recipe) -> dict[str, str]:  # fmt: skip
+        if key not in self._known:
+            self._known[key] = read(recipe)
+        return self._known[key]
+
+
+def _flatten(found: dict[str, Any], prefix: str, value: Any) -> None:
+    """Add a table's entries under dotted names; lists and empty tables are entries."""
+    entries = plain(value)
+    if not isinstance(entries, Mapping) or not entries:
+        if entries != {}:
+            found[prefix] = entries
+        return
+    for key, entry in entries.items():
+        _flatten(found, f"{prefix}.{key}", entry)
+
+
+def seed_of(recipe: Recipe, step: str) -> int:
+    """Return a step's own seed, 0 to 2^31 − 1.
+
+    Rounds and candidates of a step share it, so that only their settings tell them apart.
+    """
+    name = step.partition("@")[0]
+    raw = hashlib.sha256(f"{recipe.run.seed}/{name}".encode()).digest()
+    return int.from_bytes(raw[:4], "big") >> 1

@@ -1,0 +1,86 @@
+"""What a run takes from outside the plugins: the task, the data, the network, the device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from nibblefit.errors import InputError
+from nibblefit.hooks import TargetInfo
+from nibblefit.recipe import Recipe
+from nibblefit.recipe_file import digest_of
+
+if TYPE_CHECKING:
+    from nibblefit.data.source import DataSource
+    from nibblefit.ir.graph import Graph
+    from nibblefit.tasks.protocol import Task
+
+
+class Sources(Protocol):
+    """Makes what steps work on. Asked only when a step really runs, or a gate needs its metric."""
+
+    def device(self, recipe: Recipe) -> str:
+        """Return the torch device."""
+
+    def task(self, recipe: Recipe, info: TargetInfo) -> Task:
+        """Return the recipe's task for its data."""
+
+    def data(self, recipe: Recipe, info: TargetInfo) -> DataSource:
+        """Return the recipe's data, scaled as the target expects."""
+
+    def network(self, recipe: Recipe, info: TargetInfo) -> Graph:
+        """Return the source network as a graph."""
+
+
+class RecipeSources:
+    """Sources that do what the recipe says. Data sets and tasks are made once per setting."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Any] = {}
+
+    def device(self, recipe: Recipe) -> str:
+        """Return the torch device, and apply the recipe's thread count to this process."""
+        import torch
+
+        if recipe.run.threads:
+            torch.set_num_threads(recipe.run.threads)
+        wanted = recipe.run.device
+        if wanted == "cuda" and not torch.cuda.is_available():
+            raise InputError(
+                "run.device is cuda, but torch finds no GPU here",
+                hint="set run.device = 'auto' or 'cpu', or install a CUDA build of torch",
+            )
+        return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
+
+    def task(self, recipe: Recipe, info: TargetInfo) -> Task:
+        """Return the recipe's task for its data."""
+        from nibblefit.tasks import make_task
+
+        key = digest_of(["task", recipe.task, recipe.data, recipe.run.seed, recipe.folder])
+        if key not in self._made:
+            self._made[key] = make_task(recipe, self.data(recipe, info))
+        task: Task = self._made[key]
+        return task
+
+    def data(self, recipe: Recipe, info: TargetInfo) -> DataSource:
+        """Return the recipe's data."""
+        from nibblefit.data import make_data
+
+        key = digest_of(["data", recipe.data, recipe.run.seed, recipe.folder])
+        if key not in self._made:
+            self._made[key] = make_data(recipe, info.input_range)
+        data: DataSource = self._made[key]
+        return data
+
+    def network(self, recipe: Recipe, info: TargetInfo) -> Graph:
+        """Return the source network; its random weights follow the recipe's seed."""
+        import torch
+
+        from nibblefit.nn.load import load_source
+
+        shape = recipe.model.input_shape
+        if not shape and not recipe.model.source.endswith(".onnx"):
+            shape = tuple(self.data(recipe, info).input_shape)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.run.seed)
+            return load_source(recipe.model, Path(recipe.folder), shape)
