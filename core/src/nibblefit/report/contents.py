@@ -1,0 +1,173 @@
+"""What a report page shows, as plain values: collected once, then laid out without any lookups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from nibblefit.results import Finding, Table
+
+
+class Tone(StrEnum):
+    """How a headline number is to be read."""
+
+    PLAIN = "plain"
+    GOOD = "good"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """One number at the top of the page."""
+
+    label: str
+    value: str
+    detail: str = ""
+    tone: Tone = Tone.PLAIN
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Metrics of one evaluated subject, in the order of the run."""
+
+    step: str
+    subject: str
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """Epochs of one training step: metric name → value, one mapping per epoch."""
+
+    step: str
+    epochs: tuple[dict[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One row of a bar chart.
+
+    Attributes:
+        share: Length of the bar, 0…1 of the chart's width.
+        text: The number, with its unit.
+    """
+
+    label: str
+    share: float
+    text: str
+    detail: str = ""
+    tone: Tone = Tone.PLAIN
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """A horizontal bar chart with a heading and a sentence that says how to read it."""
+
+    title: str
+    bars: tuple[Bar, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Counts between edges (one more edge than counts)."""
+
+    name: str
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+    caption: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """counts[actual][predicted] with the classes' names."""
+
+    subject: str
+    classes: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """One step of the run."""
+
+    name: str
+    stage: str
+    status: str
+    seconds: float | None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """One written file; the path starts at the run folder."""
+
+    role: str
+    path: str
+    size_bytes: int | None
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """Everything on the page. An empty field leaves its section out."""
+
+    title: str
+    target: str
+    part: str
+    folder: str
+    headlines: tuple[Headline, ...] = ()
+    measured: tuple[Measured, ...] = ()
+    trainings: tuple[Training, ...] = ()
+    noise: tuple[Bars, ...] = ()
+    sizes: tuple[Bars, ...] = ()
+    histograms: tuple[Histogram, ...] = ()
+    confusions: tuple[Confusion, ...] = ()
+    memory: tuple[MemoryPicture, ...] = ()
+    findings: tuple[tuple[str, Finding], ...] = ()
+    tables: tuple[tuple[str, Table], ...] = ()
+    steps: tuple[StepRow, ...] = ()
+    files: tuple[FileRow, ...] = ()
+    recipe: str = ""
+    provenance: tuple[tuple[str, str], ...] = ()
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Banks:
+    """How full equal memories are, one bar each (weight memory of every processor, …).
+
+    Attributes:
+        used, capacity: In `unit`, one entry per bank.
+        group: Banks that belong together (processors of a quadrant); 0 if none do.
+    """
+
+    title: str
+    unit: str
+    used: tuple[int, ...]
+    capacity: tuple[int, ...]
+    group: int = 0
+    bank: str = "bank"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Addresses a layer reads (`is_output` False) or writes, start included, stop excluded."""
+
+    layer: str
+    is_output: bool
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Which addresses of a memory each layer reads and writes, in the order of execution."""
+
+    title: str
+    unit: str
+    capacity: int
+    spans: tuple[Span, ...]
+
+
+MemoryPicture = Banks | Timeline

@@ -1,0 +1,146 @@
+"""Lay out a report's contents as one HTML document that needs no other file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.resources import files
+from typing import Any
+
+import nibblefit
+from nibblefit.errors import MissingExtraError
+from nibblefit.report import figures, wording
+from nibblefit.report.contents import (
+    Banks,
+    Confusion,
+    Contents,
+    Histogram,
+    Measured,
+    MemoryPicture,
+    Training,
+)
+from nibblefit.results import Table
+
+#: Matrices with more classes are shown as a list of the most frequent mistakes.
+MOST_CLASSES_IN_A_MATRIX = 20
+MOST_MISTAKES = 15
+#: Curves drawn together: their names share a last word, such as train_loss and val_loss.
+CURVES = ("loss", "top1", "accuracy", "map", "iou", "psnr")
+_TONES = {"passed": "good", "failed": "bad", "warning": "warn"}
+
+
+def page(contents: Contents) -> str:
+    """Return the report as HTML."""
+    try:
+        import jinja2
+    except ImportError as error:
+        raise MissingExtraError("the report", "report") from error
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined,
+                                     trim_blocks=True, lstrip_blocks=True)  # fmt: skip
+    environment.filters |= {
+        "cell": wording.cell, "bytes": wording.size, "duration": wording.duration,
+        "all_numbers": _all_numbers,
+    }  # fmt: skip
+    here = files("nibblefit.report")
+    template = environment.from_string(here.joinpath("page.html.j2").read_text("utf-8"))
+    return template.render(
+        page=contents,
+        sections=_sections(contents),
+        accuracy=_accuracy(contents),
+        curves=[curve for training in contents.trainings for curve in _curves(training)],
+        pictures=[_picture(picture) for picture in contents.memory],
+        confusions=[_confusion(confusion) for confusion in contents.confusions],
+        histograms=[_histogram(histogram) for histogram in contents.histograms],
+        tones=_TONES | {"skipped": "muted", "not_applicable": "muted"},
+        style=here.joinpath("style.css").read_text("utf-8"),
+        version=nibblefit.__version__,
+    )
+
+
+def shared_metrics(measured: Sequence[Measured]) -> list[str]:
+    """Return the metrics that can be compared: all of a lone subject, else those of two or more."""
+    counts = Counter(name for one in measured for name in one.metrics)
+    return [name for name, count in counts.items() if count > 1 or len(measured) == 1]
+
+
+def _all_numbers(items: Iterable[Any]) -> bool:
+    """Return whether a column holds numbers only, apart from empty cells."""
+    filled = [item for item in items if item is not None and item != ""]
+    return bool(filled) and all(
+        isinstance(item, (int, float)) and not isinstance(item, bool) for item in filled
+    )
+
+
+def _sections(contents: Contents) -> list[tuple[str, str]]:
+    headings = (
+        ("accuracy", "Accuracy", contents.measured), ("training", "Training", contents.trainings),
+        ("noise", "Signal to noise", contents.noise), ("size", "Size", contents.sizes),
+        ("memory", "Memory", contents.memory), ("confusion", "Confusion", contents.confusions),
+        ("histograms", "Histograms", contents.histograms),
+        ("findings", "Findings", contents.findings), ("tables", "Tables", contents.tables),
+        ("steps", "Steps", contents.steps), ("files", "Files", contents.files),
+        ("recipe", "Recipe", contents.recipe), ("provenance", "Provenance", contents.provenance),
+    )  # fmt: skip
+    return [(anchor, heading) for anchor, heading, content in headings if content]
+
+
+def _accuracy(contents: Contents) -> Table:
+    names = shared_metrics(contents.measured)
+    leading = next((name for name in names if wording.is_fraction(name)), "")
+    base = next((m.metrics[leading] for m in contents.measured if leading in m.metrics), None)
+    rows = []
+    for index, measured in enumerate(contents.measured):
+        values = [wording.metric(n, measured.metrics[n]) if n in measured.metrics else "–"
+                  for n in names]  # fmt: skip
+        own = measured.metrics.get(leading)
+        fall = wording.drop(base - own) if index and base is not None and own is not None else "–"
+        rows.append((measured.subject, measured.step, *values, *([fall] if leading else [])))
+    columns = ("what", "step", *names, *(["drop"] if leading else []))
+    return Table("Accuracy", columns, tuple(rows))
+
+
+def _curves(training: Training) -> Iterator[tuple[str, str]]:
+    names = dict.fromkeys(name for epoch in training.epochs for name in epoch)
+    for kind in CURVES:
+        drawn = [name for name in names if name == kind or name.endswith((f"_{kind}", f"/{kind}"))]
+        if drawn:
+            heading = f"{training.step}: {kind}"
+            yield heading, figures.training_figure(training, drawn[:4], heading)
+
+
+def _picture(picture: MemoryPicture) -> tuple[str, str, str]:
+    if isinstance(picture, Banks):
+        used, room = sum(picture.used), sum(picture.capacity)
+        share = 100 * used / room if room else 0.0
+        note = f"{used:,} of {room:,} {picture.unit} in use ({share:.1f} %)"
+    else:
+        top = max((span.stop for span in picture.spans), default=0)
+        note = f"highest address in use {top:,} of {picture.capacity:,} {picture.unit}"
+    return picture.title, note, figures.memory_figure(picture)
+
+
+def _confusion(confusion: Confusion) -> dict[str, Any]:
+    rows: list[tuple[str, list[dict[str, Any]]]] = []
+    mistakes: list[tuple[str, str, int, str]] = []
+    for actual, (name, counts) in enumerate(zip(confusion.classes, confusion.counts, strict=True)):
+        total = sum(counts) or 1
+        row = []
+        for predicted, count in enumerate(counts):
+            wrong = predicted != actual
+            # A lone mistake among hundreds must still be seen: wrong cells start at 15 %.
+            share = min(1.0, 0.15 + 2 * count / total) if wrong and count else count / total
+            row.append({"count": count, "share": share, "wrong": wrong and count > 0})
+            if wrong and count:
+                mistakes.append((name, confusion.classes[predicted], count,
+                                 f"{100 * count / total:.1f} %"))  # fmt: skip
+        rows.append((name, row))
+    mistakes.sort(key=lambda mistake: -mistake[2])
+    small = len(confusion.classes) <= MOST_CLASSES_IN_A_MATRIX
+    return {"subject": confusion.subject, "classes": confusion.classes,
+            "rows": rows if small else [], "mistakes": mistakes[:MOST_MISTAKES]}  # fmt: skip
+
+
+def _histogram(histogram: Histogram) -> dict[str, Any]:
+    return {"name": histogram.name, "caption": histogram.caption,
+            "path": figures.histogram_path(histogram.counts),
+            "first": histogram.edges[0], "last": histogram.edges[-1]}  # fmt: skip

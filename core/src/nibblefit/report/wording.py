@@ -1,0 +1,65 @@
+"""Numbers as people read them: percent, sizes, durations, table cells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: Metrics that are fractions of one and are shown in percent.
+FRACTIONS = ("top", "accuracy", "precision", "recall", "f1", "iou", "map", "ap")
+
+
+def is_fraction(name: str) -> bool:
+    """Return whether a metric of this name is a share between 0 and 1."""
+    word = name.lower().rsplit("/", 1)[-1].removeprefix("val_").removeprefix("validation_")
+    word = word.removeprefix("train_").removeprefix("m").rstrip("0123456789")
+    return word in FRACTIONS or f"m{word}" in FRACTIONS or word.endswith("accuracy")
+
+
+def metric(name: str, value: float) -> str:
+    """Return a metric in percent with two decimals, as a size or count, or with four digits."""
+    if is_fraction(name):
+        return f"{100 * value:.2f} %"
+    if float(value).is_integer() and abs(value) < 2**53:
+        return size(int(value)) if name.endswith("_bytes") else f"{int(value):,}"
+    return f"{value:.4g}"
+
+
+def drop(value: float) -> str:
+    """Return a loss of accuracy in percentage points; a gain is negative."""
+    return f"{100 * value + 0.0:.2f} points"
+
+
+def size(count: int | None) -> str:
+    """Return bytes in B, KiB or MiB; exact below one KiB."""
+    if count is None:
+        return "–"
+    if count < 1024:
+        return f"{count} B"
+    if count < 1024 * 1024:
+        return f"{count / 1024:.1f} KiB"
+    return f"{count / 1024 / 1024:.2f} MiB"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time: 0.42 s, 12.3 s, 3 min 05 s, 2 h 10 min."""
+    if seconds is None:
+        return "–"
+    if seconds < 9.995:
+        return f"{seconds:.2f} s"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def cell(value: Any) -> str:
+    """Return a table cell: thousands separated, at most five significant digits."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.5g}" if isinstance(value, float) else str(value)

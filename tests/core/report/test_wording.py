@@ -1,0 +1,64 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+import pytest
+
+from nibblefit.report import wording
+
+
+@pytest.mark.parametrize(
+    ("name", "share"),
+    [("top1", True), ("val_top5", True), ("accuracy", True), ("map", True), ("mAP50", True),
+     ("miou", True), ("loss", False), ("psnr", False), ("topology", False), ("mse", False)],
+)  # fmt: skip
+def test_shares_are_known_by_name(name: str, share: bool) -> None:
+    """Accuracies are shares of one, losses are not."""
+    assert wording.is_fraction(name) is share
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(None, "–"), (0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (2311, "2.3 KiB"),
+     (1024 * 1024, "1.00 MiB")],
+)  # fmt: skip
+def test_sizes(count: int | None, text: str) -> None:
+    """Bytes are exact below one KiB and rounded above."""
+    assert wording.size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "–"), (0.421, "0.42 s"), (43.21, "43.2 s"), (59.96, "1 min 00 s"),
+     (185.0, "3 min 05 s"), (7800.0, "2 h 10 min")],
+)  # fmt: skip
+def test_durations(seconds: float | None, text: str) -> None:
+    """Times use the units people use, also where rounding crosses into the next one."""
+    assert wording.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [("top1", 0.98612, "98.61 %"), ("weight_bytes", 10240.0, "10.0 KiB"),
+     ("macs", 1234567.0, "1,234,567"), ("loss", 0.042137, "0.04214"),
+     ("loss", float("nan"), "nan")],
+)  # fmt: skip
+def test_metrics(name: str, value: float, text: str) -> None:
+    """Shares, sizes, counts and other numbers each read as what they are."""
+    assert wording.metric(name, value) == text
+
+
+def test_drop_is_in_points() -> None:
+    """A loss of accuracy is given in percentage points; zero has no sign."""
+    assert wording.drop(0.0028) == "0.28 points"
+    assert wording.drop(-0.0) == "0.00 points"
+    assert wording.drop(-0.01) == "-1.00 points"
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [(None, "–"), (True, "yes"), (1234567, "1,234,567"), (0.123456789, "0.12346"), ("a", "a")],
+)
+def test_cells(cell: object, text: str) -> None:
+    """Table cells read like prose."""
+    assert wording.cell(cell) == text
