@@ -1,0 +1,241 @@
+"""Watch a forward pass: every torch function that touches an activation becomes nodes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from nibblefit.errors import GraphError
+from nibblefit.nn.builder import GraphBuilder
+from nibblefit.nn.capture.call import Call, Handler
+from nibblefit.nn.capture.functions import function_name
+from nibblefit.nn.capture.paths import ModulePath
+from nibblefit.nn.capture.refusal import (
+    KNOWN,
+    RANDOM,
+    READS_VALUES,
+    VALUES_HINT,
+    VALUES_REASON,
+)
+from nibblefit.nn.capture.weights import Weights
+from nibblefit.nn.capture.widths import SAME_VALUES, in_full_width, narrows
+from nibblefit.nn.problems import Problem, Refused
+
+#: Name of an activation that came out of a refused call; what follows is run but not recorded.
+UNKNOWN = ""
+STALE = "\0stale"
+
+#: Questions about an activation that do not look at its values.
+_METADATA = frozenset({
+    "size", "dim", "numel", "nelement", "ndimension", "len", "stride", "is_floating_point",
+    "is_complex", "is_contiguous", "get_device", "element_size", "hash", "repr", "format",
+    "storage_offset", "is_inference", "is_signed", "is_same_size", "has_names", "dim_order",
+    "data_ptr", "type",
+})  # fmt: skip
+#: Fresh tensors whose values do not depend on the activation they are shaped after.
+_MAKES_CONSTANT = frozenset({
+    "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full", "new_tensor",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """An activation: the tensor, held so that its identity stays unique, and its name."""
+
+    tensor: Tensor
+    name: str
+
+
+class Recorder(TorchFunctionMode):
+    """Records calls into a builder; collects every problem instead of stopping at the first."""
+
+    def __init__(
+        self, builder: GraphBuilder, weights: Weights, path: ModulePath,
+        handlers: Mapping[str, Handler], batch: int,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.builder = builder
+        self.weights = weights
+        self.path = path
+        self.batch = batch
+        self.problems: list[Problem] = []
+        self._handlers = handlers
+        self._tracked: dict[int, Tracked] = {}
+
+    def track(self, tensor: Tensor, name: str) -> None:
+        """Note that `tensor` is the activation called `name`."""
+        self._tracked[id(tensor)] = Tracked(tensor, name)
+
+    def name_of(self, value: object) -> str | None:
+        """Return the activation's name, or None if `value` is not an activation."""
+        found = self._tracked.get(id(value))
+        return None if found is None else found.name
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:  # fmt: skip
+        kwargs = kwargs or {}
+        name = function_name(func)
+        used = [t for t in _tensors((args, kwargs)) if id(t) in self._tracked]
+        if not used:
+            if name in SAME_VALUES:
+                return in_full_width(func, args, kwargs)
+            if name in RANDOM:
+                self._refuse(name, "it draws random numbers",
+                             "use nn.Dropout, or move the noise into augmentation")  # fmt: skip
+            return func(*args, **kwargs)
+        if name in SAME_VALUES:
+            return self._same_values(func, name, used[0], args, kwargs)
+        versions = [_version(t) for t in used]
+        result = func(*args, **kwargs)
+        changed = [t for t, version in zip(used, versions) if _version(t) != version]
+        names = [self._tracked[id(t)].name for t in used]
+        self._mark_stale(changed)
+        if changed and not any(True for _ in _tensors(result)):
+            self._refuse(name, "it writes into a tensor", "use slices (x[:, a:b]) and torch.cat")
+            for tensor in changed:
+                self.track(tensor, UNKNOWN)
+            return result
+        if name in _MAKES_CONSTANT or self._is_metadata(name, result):
+            return result
+        if any(id(result) == id(t) for t in used) and not changed:
+            result = result.view_as(result)  # an unchanged input must keep its own name
+        made = self._recorded(name, names, result, changed, (args, kwargs))
+        for output, made_name in zip(_tensors(result), made):
+            self.track(output, made_name)
+        return result
+
+    def _same_values(
+        self, func: Callable[..., Any], name: str, x: Tensor, args: Any, kwargs: Any
+    ) -> Any:
+        result = func(*args, **kwargs)
+        if not isinstance(result, Tensor):
+            self._is_metadata(name, result)  # such as float(x), or x.type() without arguments
+            return result
+        if x.is_floating_point() and not result.is_floating_point():
+            self._refuse(name, "it turns values into integers inside the network",
+                         "leave rounding to quantization")  # fmt: skip
+            self.track(result, UNKNOWN)
+            return result
+        if narrows(x, result):
+            return x
+        self.track(result, self._tracked[id(x)].name)
+        return result
+
+    def _is_metadata(self, name: str, result: object) -> bool:
+        if name in READS_VALUES and not isinstance(result, Tensor):
+            self._refuse(name, VALUES_REASON, VALUES_HINT)
+            return True
+        if any(True for _ in _tensors(result)):
+            return False
+        if name not in _METADATA and not name.startswith("."):
+            self._refuse(name, "its result is not a tensor", VALUES_HINT)
+        return True
+
+    def _recorded(
+        self, name: str, names: list[str], result: Any, changed: list[Tensor],
+        arguments: tuple[Any, Any],
+    ) -> tuple[str, ...]:  # fmt: skip
+        """Return the names of the results; unknown where the call is refused."""
+        outputs = list(_tensors(result))
+        unknown = (UNKNOWN,) * len(outputs)
+        if STALE in names:
+            self._refuse(
+                name, "it uses an activation that was changed in place through a view",
+                "use the function without inplace=True or trailing underscore",
+            )  # fmt: skip
+            return unknown
+        if UNKNOWN in names:
+            if name not in self._handlers:
+                self._refuse(name, *_unknown_function(name))
+            return unknown
+        if any(all(t is not o for o in outputs) for t in changed):
+            self._refuse(name, "it changes a tensor in place", "use the out-of-place form")
+            return unknown
+        try:
+            return self._made(name, *arguments, result, outputs)
+        except Refused as refused:
+            self._refuse(name, refused.reason, refused.hint)
+        except GraphError as error:
+            self._refuse(name, error.what, "")
+        return unknown
+
+    def _made(
+        self, name: str, args: Any, kwargs: Any, result: Any, outputs: list[Tensor]
+    ) -> tuple[str, ...]:  # fmt: skip
+        handler = self._handlers.get(name)
+        if handler is None:
+            raise Refused(*_unknown_function(name))
+        call = Call(self, self.path.current, self.path.is_layer, result)
+        try:
+            bound = inspect.signature(handler).bind(call, *args, **_plain(kwargs))
+        except TypeError as error:
+            raise Refused(f"its arguments are not understood ({error})") from None
+        made = handler(*bound.args, **bound.kwargs)
+        names = (made,) if isinstance(made, str) else tuple(made)
+        for made_name, output in zip(names, outputs, strict=True):
+            self._check_shape(made_name, output)
+        return names
+
+    def _check_shape(self, name: str, output: Tensor) -> None:
+        if output.dim() == 0 or output.shape[0] != self.batch:
+            raise Refused(
+                f"its result {tuple(output.shape)} has lost the batch axis",
+                "keep axis 0 as it is; every sample must be computed on its own",
+            )
+        expected = self.builder.shape_of(name)
+        if tuple(output.shape[1:]) != expected and not self._is_broadcast(output, expected):
+            raise Refused(
+                f"its result has shape {tuple(output.shape[1:])} per sample where the graph's "
+                f"operator gives {expected}"
+            )
+
+    def _is_broadcast(self, output: Tensor, shape: tuple[int, ...]) -> bool:
+        """Return whether `output` merely repeats values of a smaller activation (expand)."""
+        return len(shape) == output.dim() - 1 and all(
+            small in {1, size} for small, size in zip(shape, output.shape[1:])
+        )
+
+    def _mark_stale(self, changed: Iterable[Tensor]) -> None:
+        for tensor in changed:
+            memory = tensor.untyped_storage().data_ptr()
+            for key, tracked in self._tracked.items():
+                if tracked.tensor is not tensor and tracked.tensor.numel() and (
+                    tracked.tensor.untyped_storage().data_ptr() == memory
+                ):  # fmt: skip
+                    self._tracked[key] = Tracked(tracked.tensor, STALE)
+
+    def _refuse(self, function: str, reason: str, hint: str) -> None:
+        self.problems.append(Problem(self.path.current, function.lstrip("."), reason, hint))
+
+
+def _version(tensor: Tensor) -> int:
+    """Return torch's count of in-place changes."""
+    return tensor._version  # noqa: SLF001 - the only way to see them
+
+
+def _unknown_function(name: str) -> tuple[str, str]:
+    return KNOWN.get(name, ("the graph has no operator for it", ""))
+
+
+def _plain(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return keyword arguments under the names that handlers use for the first tensor."""
+    return {"input" if key in {"self", "tensor", "x"} else key: v for key, v in kwargs.items()}
+
+
+def _tensors(value: object) -> Iterator[Tensor]:
+    """Yield the tensors in nested arguments or results, in order."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _tensors(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _tensors(item)

@@ -1,0 +1,77 @@
+"""`load_source`: the recipe's [model] section becomes the canonical graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from nibblefit.errors import InputError
+from nibblefit.ir.graph import Graph, Shape
+from nibblefit.nn.builder import frozen
+from nibblefit.nn.capture import capture
+from nibblefit.nn.onnx_import import import_onnx
+from nibblefit.nn.sources.factories import build_module, factory_file
+from nibblefit.nn.sources.mismatch import explain_mismatch
+from nibblefit.nn.sources.pickled import refuse_pickled
+from nibblefit.nn.sources.state_dicts import apply_state_dict, read_state_dict
+from nibblefit.recipe import ModelSection
+
+#: Factory names that say less than the name of their file.
+_VAGUE = frozenset({"build", "create", "factory", "make", "model", "network"})
+
+
+def load_source(section: ModelSection, folder: Path, input_shape: Shape) -> Graph:
+    """Return the graph of a recipe's network.
+
+    Args:
+        section: The recipe's [model].
+        folder: Folder that relative paths start from.
+        input_shape: Shape of one sample of the data set, without batch axis; used where the
+            section states none. Empty where there is no data set.
+
+    Raises:
+        InputError: A file, factory or state dict is missing, damaged or does not fit.
+        UnsupportedError: The network holds something that cannot be represented.
+    """
+    shape = tuple(section.input_shape) or tuple(input_shape)
+    weights = folder / section.weights if section.weights else None
+    file = folder / section.source
+    refuse_pickled(file)
+    if section.source.lower().endswith(".onnx"):
+        return _from_onnx(file, weights, shape)
+    module = build_module(section.source, folder, section.arguments)
+    if weights is not None:
+        apply_state_dict(module, read_state_dict(weights), weights)
+    if not shape:
+        raise InputError(
+            f"the input shape of network '{section.source}' is not known",
+            hint="state model.input_shape, such as [1, 28, 28] (channels first, no batch axis)",
+        )
+    return capture(module, shape, name=_name(section.source))
+
+
+def _name(source: str) -> str:
+    """Return a short name: the factory, or the file where the factory's name says nothing."""
+    place, _, factory = source.rpartition(":")
+    file = factory_file(source)
+    stem = Path(file).stem if file else place.rpartition(".")[2]
+    return stem if factory in _VAGUE else factory
+
+
+def _from_onnx(file: Path, weights: Path | None, shape: Shape) -> Graph:
+    if not file.is_file():
+        raise InputError(
+            f"network file {file} does not exist",
+            hint="correct model.source; relative paths start at the recipe's folder",
+        )
+    graph = import_onnx(file, input_shape=shape or None)
+    if weights is None:
+        return graph
+    values = {name: np.asarray(t.double().numpy()) for name, t in read_state_dict(weights).items()}
+    explain_mismatch(
+        {name: value.shape for name, value in graph.constants.items()},
+        {name: value.shape for name, value in values.items()},
+        network=str(file), weights=str(weights),
+    )  # fmt: skip
+    return graph.with_constants({name: frozen(value) for name, value in values.items()})

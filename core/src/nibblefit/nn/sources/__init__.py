@@ -1,0 +1,1 @@
+"""Where networks and weights come from: factories in Python, state dicts in files."""
