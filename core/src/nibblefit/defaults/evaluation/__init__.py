@@ -1,0 +1,1 @@
+"""Measuring integer networks: accuracy, bit-exactness, signal to noise."""

@@ -1,0 +1,72 @@
+"""Core's inspection: what runs as what, at which width and cost, without any training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nibblefit.ir.graph import Graph, frozen_mapping
+from nibblefit.ir.numerics import Numerics
+from nibblefit.ir.ops import WEIGHTED, Op
+from nibblefit.quantization.size import graph_macs
+from nibblefit.quantization.support import Support, Verdict, support
+from nibblefit.recipe import Recipe
+from nibblefit.results import Finding, Report, Status, Table
+
+_COLUMNS = ("layer", "operator", "runs as", "weight bits", "weight bytes", "MACs", "finding")
+RULE = "support.layer"
+
+
+def inspect(graph: Graph, part: str, recipe: Recipe | None, numerics: Numerics) -> Report:  # noqa: ARG001
+    """Return one finding per layer and a table; never raises for an unsupported network."""
+    verdicts = support(graph, numerics)
+    macs = graph_macs(graph)
+    bits = _weight_bits(graph, recipe, numerics)
+    rows = tuple(_row(graph, found, macs[found.node.name], bits) for found in verdicts)
+    fits = sum(found.verdict is not Verdict.REFUSED for found in verdicts)
+    metrics = {
+        "layers": float(len(verdicts)),
+        "supported": float(fits),
+        "parameters": float(sum(int(values.size) for values in graph.constants.values())),
+        "weight_bytes": float(sum(int(row[4]) for row in rows)),
+        "macs": float(sum(macs.values())),
+    }
+    return Report(
+        subject=f"support of '{graph.name}'",
+        metrics=frozen_mapping(metrics),
+        findings=tuple(_finding(found) for found in verdicts),
+        tables=(Table("Layers", _COLUMNS, rows),),
+    )
+
+
+def _finding(found: Support) -> Finding:
+    node = found.node
+    if found.verdict is Verdict.REFUSED:
+        return Finding(RULE, Status.FAILED, f"{node.op.value}: {found.reason}", node.name,
+                       found.remedy)  # fmt: skip
+    if found.verdict is Verdict.HOST:
+        return Finding(RULE, Status.WARNING, f"{node.op.value} runs on the host", node.name,
+                       "move it behind the chip's part or replace it")  # fmt: skip
+    return Finding(RULE, Status.PASSED, f"{node.op.value}: {found.runs_as}", node.name)
+
+
+def _row(graph: Graph, found: Support, macs: int,
+         bits: Mapping[str, int]) -> tuple[str | int, ...]:  # fmt: skip
+    node, width = found.node, bits.get(found.node.name, 0)
+    stored = 0
+    if width:
+        bias = 4 * sum(int(graph.constants[c].size) for c in node.inputs[2:])
+        stored = -(-int(graph.constants[node.inputs[1]].size) * width // 8) + bias
+    verdict = found.verdict.value if not found.reason else f"{found.reason}; {found.remedy}"
+    return (node.name, node.op.value, found.runs_as or "-", width, stored, macs, verdict)
+
+
+def _weight_bits(graph: Graph, recipe: Recipe | None, numerics: Numerics) -> dict[str, int]:
+    """Return the width of each layer's weights: the recipe's, else the target's default."""
+    from nibblefit.quantization.settings import settings
+
+    chosen = settings(layers=recipe.quantize.layers if recipe is not None else {})
+    return {
+        node.name: chosen.of(node.name).weight_bits or numerics.weights.bits[0]
+        for node in graph.nodes
+        if node.op in WEIGHTED | {Op.SCALE_OFFSET} and node.inputs[1] in graph.constants
+    }

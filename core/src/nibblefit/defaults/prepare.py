@@ -1,0 +1,19 @@
+"""Core's preparation: refuse what the target cannot run, change nothing else."""
+
+from __future__ import annotations
+
+from nibblefit.ir.graph import Graph
+from nibblefit.ir.numerics import Numerics
+from nibblefit.models import Model
+from nibblefit.quantization.support import refuse_unsupported
+from nibblefit.run import Run
+
+
+def prepare(run: Run, graph: Graph, numerics: Numerics) -> Model:
+    """Return the network as a model, batch norm and all; folding is left to quantization.
+
+    Raises:
+        UnsupportedError: Lists every layer the target cannot run, with reason and remedy.
+    """
+    refuse_unsupported(graph, numerics, run.recipe.target.name)
+    return Model(graph)

@@ -1,0 +1,81 @@
+"""The built-in target `generic`: int8 with shifts or float scales, post-training, ONNX out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nibblefit.hooks import API, TargetInfo, hookimpl
+from nibblefit.targets.generic_options import GenericOptions, numerics_of
+
+if TYPE_CHECKING:
+    from nibblefit.ir.graph import Graph
+    from nibblefit.ir.quantized import QuantizedGraph
+    from nibblefit.models import Model
+    from nibblefit.recipe import Recipe
+    from nibblefit.results import Artifact, Report
+    from nibblefit.run import Run
+
+#: Main file of the artifact.
+MODEL_FILE = "model.onnx"
+
+
+class Generic:
+    """A target without a chip: the hooks at their simplest.
+
+    Only numerics, compile and read-back are its own; core does the rest.
+    """
+
+    info = TargetInfo(
+        name="generic",
+        summary="int8 with power-of-two or float scales, written as QDQ ONNX",
+        api=API,
+        numerics=numerics_of(GenericOptions()),
+        options=GenericOptions,
+        manual="docs/targets/generic.md",
+    )
+
+    @hookimpl
+    def prepare(self, run: Run, graph: Graph) -> Model:
+        from nibblefit.defaults.prepare import prepare
+
+        return prepare(run, graph, numerics_of(run.options))
+
+    @hookimpl
+    def quantize(self, run: Run, model: Model) -> QuantizedGraph:
+        from dataclasses import replace
+
+        from nibblefit.defaults.quantize import quantize
+        from nibblefit.ir.graph import frozen_mapping
+        from nibblefit.quantization.fold import fold
+        from nibblefit.targets.generic_topology import KEY, topology_of
+
+        graph = quantize(run, model, numerics_of(run.options))
+        facts = {**graph.metadata, KEY: topology_of(fold(model.graph))}
+        return replace(graph, metadata=frozen_mapping(facts))
+
+    @hookimpl
+    def compile(self, run: Run, graph: QuantizedGraph) -> Artifact:
+        from nibblefit.defaults.compiling import artifact_of, compile_graph
+        from nibblefit.targets.generic_onnx_write import qdq_model
+
+        compile_graph(run, graph)
+        model = qdq_model(graph, run.options)
+        (run.folder / MODEL_FILE).write_bytes(model.SerializeToString(deterministic=True))
+        return artifact_of(run, graph)
+
+    @hookimpl
+    def read_back(self, run: Run, artifact: Artifact) -> QuantizedGraph:
+        from nibblefit.targets.generic_onnx_read import read_qdq
+
+        (path,) = (file.path for file in artifact.files if file.role == "onnx")
+        return read_qdq(run.folder / path)
+
+    @hookimpl
+    def inspect(self, graph: Graph, part: str, recipe: Recipe | None) -> Report:
+        from nibblefit.defaults.inspect import inspect
+
+        extra = (recipe.target.model_extra or {}) if recipe is not None else {}
+        return inspect(graph, part, recipe, numerics_of(GenericOptions(**extra)))
+
+
+TARGET = Generic()
