@@ -1,0 +1,1 @@
+"""Automatic fusing: a float graph of plain layers becomes hardware layers."""

@@ -1,0 +1,284 @@
+"""From integer layers to the quantized graph: all that decides bits, as nodes and steps.
+
+The order inside one layer is the hardware's: concatenate, pool and combine operands, flatten,
+multiply and accumulate, shift and clip, rectify. The last node is named like the tensor that the
+layer writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from nibblefit.fixed.formats import Format, IntArray, Scale
+from nibblefit.fixed.steps import Clamp, Divide, ShiftLeft, Steps
+from nibblefit.ir.graph import Shape, frozen_mapping
+from nibblefit.ir.ops import Op
+from nibblefit.ir.quantized import Placement, QuantizedGraph, QuantizedNode, QuantizedTensor
+from nibblefit.ir.shapes import infer_shapes
+from nibblefit_maxim.layers import (
+    Activation,
+    Eltwise,
+    IntegerLayer,
+    Operator,
+    Pool,
+    PoolKind,
+)
+from nibblefit_maxim.numerics import (
+    ACCUMULATOR,
+    BIAS_SHIFT,
+    DATA_BITS,
+    DATA_FRAC,
+    POOL_ROUNDING,
+    output_steps,
+)
+
+_TO_BYTE = (Clamp(-128, 127),)
+_ELTWISE_OPS = {Eltwise.ADD: Op.ADD, Eltwise.SUB: Op.SUB, Eltwise.OR: Op.OR, Eltwise.XOR: Op.XOR}
+_OPERATOR_OPS = {
+    Operator.CONV1D: Op.CONV,
+    Operator.CONV2D: Op.CONV,
+    Operator.CONV_TRANSPOSE2D: Op.CONV_TRANSPOSE,
+    Operator.LINEAR: Op.LINEAR,
+}
+#: Stride of the only transposed convolution the hardware has.
+TRANSPOSE_STRIDE = 2
+#: Its output padding.
+TRANSPOSE_OUTPUT_PADDING = 1
+
+
+def byte_format(frac: int = DATA_FRAC) -> Format:
+    """Return the format of 8-bit data with `frac` fractional bits."""
+    return Format(DATA_BITS, True, Scale.power_of_two(frac))
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """One operation of a layer that is still to become a node."""
+
+    suffix: str
+    op: Op
+    inputs: tuple[str, ...] = ()
+    attributes: Mapping[str, Any] = field(default_factory=frozen_mapping)
+    input_steps: tuple[Steps, ...] = ()
+    steps: Steps = ()
+    format: Format | None = None
+    accumulates: bool = False
+
+
+class GraphBuilder:
+    """Collects nodes and tensors of one quantized graph, layer by layer."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._inputs: list[str] = []
+        self._nodes: list[QuantizedNode] = []
+        self._tensors: dict[str, QuantizedTensor] = {}
+        self._constants: dict[str, IntArray] = {}
+
+    def add_input(self, name: str, shape: Shape, frac: int = DATA_FRAC) -> None:
+        """Declare a network input of 8-bit data."""
+        self._inputs.append(name)
+        self._tensors[name] = QuantizedTensor(name, shape, byte_format(frac))
+
+    def shape(self, tensor: str) -> Shape:
+        """Return the shape of a tensor without batch axis."""
+        return self._tensors[tensor].shape
+
+    def frac(self, tensor: str) -> int:
+        """Return the fractional bits of a tensor."""
+        frac = self._tensors[tensor].format.scale.frac
+        return frac[0] if frac else 0
+
+    def add_constant(self, name: str, values: IntArray, form: Format) -> str:
+        """Store a constant once; two layers that share weights share its name."""
+        array = np.array(values, dtype=np.int64)
+        array.flags.writeable = False
+        self._constants[name] = array
+        self._tensors[name] = QuantizedTensor(name, array.shape, form)
+        return name
+
+    def split(self, tensor: str, parts: int, layer: str) -> tuple[str, ...]:
+        """Split a tensor's channels into equal operands; returns their names."""
+        channels, *spatial = self.shape(tensor)
+        size = channels // parts
+        names = tuple(f"{layer}.operand{index}" for index in range(parts))
+        form = self._tensors[tensor].format
+        attributes = frozen_mapping({"axis": 1, "sizes": (size,) * parts})
+        self._nodes.append(
+            QuantizedNode(f"{layer}.split", Op.SPLIT, (tensor,), names, attributes, layer=layer)
+        )
+        for name in names:
+            self._tensors[name] = QuantizedTensor(name, (size, *spatial), form)
+        return names
+
+    def reshape(self, tensor: str, shape: Shape, layer: str) -> str:
+        """Read a tensor's values in another shape; returns the new tensor's name."""
+        link = _Link("reshape", Op.RESHAPE, attributes=frozen_mapping({"shape": shape}))
+        return self._emit(link, (tensor,), f"{layer}.reshape", layer, "")
+
+    def host_shape(self, tensor: str, shape: Shape, name: str) -> str:
+        """Return `tensor`, or a reshaping on the host called `name` if its shape differs."""
+        if self.shape(tensor) == shape:
+            return tensor
+        self._nodes.append(
+            QuantizedNode(
+                name,
+                Op.RESHAPE,
+                (tensor,),
+                (name,),
+                frozen_mapping({"shape": shape}),
+                placement=Placement.HOST,
+            )
+        )
+        self._tensors[name] = QuantizedTensor(name, shape, self._tensors[tensor].format)
+        return name
+
+    def add_layer(self, item: IntegerLayer) -> None:
+        """Append the nodes of one layer.
+
+        Raises:
+            GraphError: Shapes do not fit.
+        """
+        layer = item.layer
+        tensors, links = self._operands(item)
+        links += self._operator_links(item)
+        if not links:
+            links = [_Link("", Op.IDENTITY)]
+        source = " ".join(layer.sources)
+        for index, link in enumerate(links):
+            last = index == len(links) - 1
+            name = layer.tensor if last else f"{layer.name}.{link.suffix}"
+            tensors = (self._emit(link, tensors, name, layer.name, source),)
+
+    def finish(self, outputs: Iterable[str], metadata: Mapping[str, Any]) -> QuantizedGraph:
+        """Return the graph."""
+        return QuantizedGraph(
+            name=self.name,
+            target="maxim",
+            inputs=tuple(self._inputs),
+            outputs=tuple(outputs),
+            nodes=tuple(self._nodes),
+            tensors=frozen_mapping(self._tensors),
+            constants=frozen_mapping(self._constants),
+            metadata=frozen_mapping(metadata),
+        )
+
+    def _emit(
+        self, link: _Link, tensors: tuple[str, ...], name: str, layer: str, source: str
+    ) -> str:
+        inputs = (*tensors, *link.inputs)
+        shapes = [self._tensors[tensor].shape for tensor in inputs]
+        (shape,) = infer_shapes(link.op, link.attributes, shapes)
+        form = link.format or self._tensors[tensors[0]].format
+        self._nodes.append(
+            QuantizedNode(
+                name=name,
+                op=link.op,
+                inputs=inputs,
+                outputs=(name,),
+                attributes=link.attributes,
+                input_steps=link.input_steps,
+                steps=link.steps,
+                accumulator=ACCUMULATOR if link.accumulates else None,
+                layer=layer,
+                source=source,
+            )
+        )
+        self._tensors[name] = QuantizedTensor(name, shape, form)
+        return name
+
+    def _operands(self, item: IntegerLayer) -> tuple[tuple[str, ...], list[_Link]]:
+        """Return the tensors that enter the chain of links, and the links up to the operator."""
+        layer = item.layer
+        tensors = layer.inputs
+        if layer.eltwise is None:
+            links = [_Link("concat", Op.CONCAT, attributes=frozen_mapping({"axis": 1}))]
+            links = links if len(tensors) > 1 else []
+            return tensors, links + ([_pool_link(layer.pool)] if layer.pool else [])
+        combine = _Link(
+            str(layer.eltwise),
+            _ELTWISE_OPS[layer.eltwise],
+            steps=_TO_BYTE if layer.eltwise in (Eltwise.ADD, Eltwise.SUB) else (),
+        )
+        if layer.pool is None:
+            return tensors, [combine]
+        pool = _pool_link(layer.pool)
+        if not layer.pool_first:
+            return tensors, [combine, pool]
+        pooled = tuple(
+            self._emit(pool, (tensor,), f"{layer.name}.pool{index}", layer.name, "")
+            for index, tensor in enumerate(tensors)
+        )
+        return pooled, [combine]
+
+    def _operator_links(self, item: IntegerLayer) -> list[_Link]:
+        layer = item.layer
+        if item.weights is None:
+            return []
+        is_linear = layer.operator is Operator.LINEAR
+        links = [_Link("flatten", Op.FLATTEN)] if is_linear and len(layer.input_shape) > 1 else []
+        weight_scale = Scale.power_of_two(item.weight_frac)
+        weight_bits = 2 if item.is_binary else item.weight_bits
+        constants = [
+            self.add_constant(
+                layer.weight or f"{layer.name}.weight",
+                item.weights,
+                Format(weight_bits, True, weight_scale),
+            )
+        ]
+        if item.bias is not None:
+            name = layer.bias or f"{layer.name}.bias"
+            constants.append(self.add_constant(name, item.bias, Format(8, True, weight_scale)))
+        is_abs = layer.activation is Activation.ABS
+        wide = Format(32, True, Scale.power_of_two(item.in_frac + item.weight_frac))
+        links.append(
+            _Link(
+                "operator",
+                _OPERATOR_OPS[layer.operator],
+                tuple(constants),
+                _operator_attributes(item),
+                input_steps=((), (), (ShiftLeft(BIAS_SHIFT),)) if item.bias is not None else (),
+                steps=()
+                if layer.wide
+                else output_steps(item.right_shift, relu=layer.activation is Activation.RELU),
+                format=wide if layer.wide else byte_format(item.out_frac),
+                accumulates=True,
+            )
+        )
+        if is_abs:
+            links.append(_Link("abs", Op.ABS, steps=(Clamp(None, 127),)))
+        return links
+
+
+def _pool_link(pool: Pool) -> _Link:
+    attributes = {"kernel": pool.window, "strides": pool.stride, "dilations": pool.dilation}
+    if pool.kind is PoolKind.MAX:
+        return _Link("pool", Op.MAX_POOL, attributes=frozen_mapping(attributes))
+    divisor = int(np.prod(pool.window))
+    return _Link(
+        "pool",
+        Op.AVG_POOL,
+        attributes=frozen_mapping({**attributes, "count_include_pad": False}),
+        steps=(Divide(divisor, POOL_ROUNDING), *_TO_BYTE),
+    )
+
+
+def _operator_attributes(item: IntegerLayer) -> Mapping[str, Any]:
+    layer = item.layer
+    if layer.operator is Operator.LINEAR:
+        return frozen_mapping()
+    axes = len(layer.kernel)
+    transposed = layer.operator is Operator.CONV_TRANSPOSE2D
+    attributes: dict[str, Any] = {
+        "strides": (TRANSPOSE_STRIDE if transposed else 1,) * axes,
+        "pads": layer.pad * 2,
+        "dilations": layer.dilation,
+        "groups": layer.groups,
+    }
+    if transposed:
+        attributes["output_padding"] = (TRANSPOSE_OUTPUT_PADDING,) * axes
+    return frozen_mapping(attributes)

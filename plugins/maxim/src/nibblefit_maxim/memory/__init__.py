@@ -1,0 +1,1 @@
+"""Where things lie: processor maps, data memory, weight memory and bias memory."""

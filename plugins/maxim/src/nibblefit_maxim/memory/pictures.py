@@ -1,0 +1,48 @@
+"""The memory plan as pictures for the report, in the form `nibblefit.report.memory` draws."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nibblefit_maxim.memory.planner import LayerPlan, MemoryPlan
+from nibblefit_maxim.parts import PROCESSORS, QUADRANTS
+
+
+def pictures(plan: MemoryPlan) -> tuple[dict[str, Any], ...]:
+    """Return how full weight, bias and data memories are, for ``Artifact.notes["memory"]``."""
+    part = plan.part
+    return (
+        {
+            "kind": "banks",
+            "title": "Weight memory of each processor",
+            "unit": "words of 72 bits",
+            "bank": "processor",
+            "used": list(plan.kernel_words),
+            "capacity": part.kernel_words,
+            "group": PROCESSORS // QUADRANTS,
+        },
+        {
+            "kind": "banks",
+            "title": "Bias memory of each quadrant",
+            "unit": "bytes",
+            "bank": "quadrant",
+            "used": list(plan.bias_bytes),
+            "capacity": part.bias_bytes,
+        },
+        {
+            "kind": "timeline",
+            "title": "Data memory of an instance",
+            "unit": "bytes",
+            "capacity": part.instance_bytes,
+            "spans": [span for layer in plan.layers for span in _spans(layer)],
+        },
+    )
+
+
+def _spans(layer: LayerPlan) -> tuple[dict[str, Any], dict[str, Any]]:
+    read = layer.in_offset, layer.in_offset + layer.input_bytes
+    write = layer.out_offset, layer.out_offset + layer.output_bytes
+    return (
+        {"layer": layer.name, "access": "read", "start": read[0], "stop": read[1]},
+        {"layer": layer.name, "access": "write", "start": write[0], "stop": write[1]},
+    )

@@ -1,0 +1,1 @@
+"""Quantization-aware training with the accelerator's own rounding and clipping."""
