@@ -41,8 +41,10 @@ def _share_torch(session: nox.Session) -> None:
     folder = Path(str(target).strip())
     for entry in site.iterdir():
         stem = entry.name.split("-")[0].lower()
-        if entry.name.lower() in wanted or (entry.suffix == ".dist-info" and f"{stem}" in
-                                            {name.removesuffix(".py") for name in wanted}):
+        if entry.name.lower() in wanted or (
+            entry.suffix == ".dist-info"
+            and f"{stem}" in {name.removesuffix(".py") for name in wanted}
+        ):
             link = folder / entry.name
             if not link.exists():
                 link.symlink_to(entry)

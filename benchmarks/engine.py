@@ -40,7 +40,7 @@ def main() -> None:
             print(f"{network}, {threads} thread(s) …", file=sys.stderr, flush=True)
             cells += _in_process(network, threads, arguments)
     report = {
-        "command": "python benchmarks/engine.py " + " ".join(sys.argv[1:]),
+        "command": " ".join(["python", *sys.argv]),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "processor": processor(),
         "cores": os.cpu_count(),
@@ -52,8 +52,10 @@ def main() -> None:
     from render import markdown
 
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+        # A relative path counts from the repository, wherever the command runs.
+        target = Path(__file__).resolve().parents[1] / arguments.json
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(json.dumps(report, indent=1) + "\n")
     print(markdown(report))
 
 

@@ -28,9 +28,9 @@ def markdown(report: Mapping[str, Any]) -> str:
         "",
         (
             f"Median of {report['rounds']} rounds in which all contenders take turns, at least "
-            f"{report['seconds']:g} s each per round; ± is half the distance between the fastest and "
-            f"the slowest round, in percent of the median. × is the ratio to {YARDSTICK}. Before any "
-            "timing, the engine was compared with the judge on every tensor."
+            f"{report['seconds']:g} s each per round; ± is half the distance between the fastest "
+            f"and the slowest round, in percent of the median. × is the ratio to {YARDSTICK}. "
+            "Before any timing, the engine was compared with the judge on every tensor."
         ),
     ]
     for network in dict.fromkeys(cell["network"] for cell in report["cells"]):

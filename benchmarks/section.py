@@ -68,9 +68,11 @@ def write_page() -> None:
     parts = [
         "# Results",
         "",
-        ("Every figure on this page was written by the command named beside it, on the date and "
-        "machine named beside it. `make results` measures accuracy and exactness on real data, "
-        "`make bench` measures speed beside peers in the same run."),
+        (
+            "Every figure on this page was written by the command named beside it, on the date and "
+            "machine named beside it. `make results` measures accuracy and exactness on real data, "
+            "`make bench` measures speed beside peers in the same run."
+        ),
         "",
     ]
     for name in ORDER:

@@ -120,7 +120,8 @@ class TosaNetwork:
             size = height - rest
             shape = [batch, size, size, channels]
             bounds = [self._shape_constant([0] * 4), self._shape_constant(shape)]
-            x = self._add(ts.Op.SLICE, [x, *bounds], shape, ts.DType.INT8, lambda a: a.SliceAttribute())  # fmt: skip
+            x = self._add(ts.Op.SLICE, [x, *bounds], shape, ts.DType.INT8,
+                          lambda a: a.SliceAttribute())  # fmt: skip
             rest, height = 0, size
         pads = [layer.pad, layer.pad - rest] * 2
         out = (height + 2 * layer.pad - rest - layer.kernel) // layer.stride + 1
@@ -129,9 +130,9 @@ class TosaNetwork:
     def _pool(self, layer: Layer, x: str) -> str:
         x, pads, sizes = self._fitted(layer, x)
         shape = [self.batch, *sizes, self.shapes[x][3]]
+        windows = ([layer.kernel] * 2, [layer.stride] * 2, pads)
         return self._add(ts.Op.MAX_POOL2D, [x], shape, ts.DType.INT8,
-                         lambda a: a.MaxPool2dAttribute([layer.kernel] * 2, [layer.stride] * 2, pads,
-                                                        _NAN))  # fmt: skip
+                         lambda a: a.MaxPool2dAttribute(*windows, _NAN))  # fmt: skip
 
     def _convolution(self, layer: Layer, x: str) -> str:
         x, pads, sizes = self._fitted(layer, x)

@@ -81,7 +81,8 @@ class Report:
 @dataclass(frozen=True, slots=True)
 class ArtifactFile:
     """One written file: role (``yaml``, ``checkpoint``, ``sample``, ``readme`` …), path inside
-    the artifact's folder, and SHA-256 of its bytes."""
+    the artifact's folder, and SHA-256 of its bytes.
+    """
 
     role: str
     path: PurePosixPath

@@ -6,6 +6,7 @@ goes through `state_dict`, which is how it survives checkpoints, resuming and se
 parts act identically in every process, on identical values.
 """
 
+# ruff: noqa: ARG002 - the base class fixes signatures and does nothing with them
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -53,6 +54,9 @@ class TrainingPart:
     """Base of all parts: every method does nothing. Override what is needed."""
 
     name = "part"
+    #: After this part's rewrite, parameters of the same name and shape keep their optimizer state
+    #: (momentum); False drops it for all, which is right where a rewrite changes what they mean.
+    keeps_momentum = False
 
     def penalty(self, network: nn.Module, progress: Progress) -> torch.Tensor | None:
         """Return a scalar to add to the loss of this step, or None."""
@@ -74,6 +78,13 @@ class TrainingPart:
         on the network and the progress only, and its result's structure must be reproducible.
         """
         return None
+
+    def settled(self, progress: Progress) -> bool:
+        """Return whether an epoch may already be chosen as best, or training stop early.
+
+        False while this part still changes what is being trained (a ramp, a rewrite to come).
+        """
+        return True
 
     def after_step(self, network: nn.Module, progress: Progress) -> None:
         """Called after each optimizer step, gradients no longer needed: apply masks here."""

@@ -1,0 +1,88 @@
+"""Average precision of detections, as in the Pascal VOC development kit since 2010."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int64]
+
+
+class Boxes(NamedTuple):
+    """Detections of one sample; boxes are (left, top, right, bottom) in pixels."""
+
+    boxes: Floats
+    labels: Labels
+    scores: Floats
+
+
+def overlaps(first: Floats, second: Floats) -> Floats:
+    """Return the intersection over union of every pair, (first, second)."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    shared = np.prod(np.maximum(high - low, 0.0), axis=2)
+    areas = [np.prod(np.maximum(b[:, 2:] - b[:, :2], 0.0), axis=1) for b in (first, second)]
+    union = areas[0][:, None] + areas[1][None, :] - shared
+    share: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return share
+
+
+class AveragePrecision:
+    """Collects samples; area under the precision envelope per class.
+
+    A detection, taken in order of falling score, is right if the box of its class that it overlaps
+    most reaches the threshold and no better detection has claimed that box.
+
+    Args:
+        classes: Number of classes.
+        threshold: Least overlap.
+    """
+
+    def __init__(self, classes: int, threshold: float = 0.5) -> None:
+        self._threshold = threshold
+        self._wanted = np.zeros(classes, np.int64)
+        self._scores: list[list[Floats]] = [[] for _ in range(classes)]
+        self._right: list[list[npt.NDArray[np.bool_]]] = [[] for _ in range(classes)]
+
+    def add(self, found: Boxes, boxes: Floats, labels: Labels) -> None:
+        """Add one sample: detections, wanted boxes (count, 4) and their labels."""
+        for label in np.union1d(found.labels, labels):
+            own = found.labels == label
+            order = np.argsort(-found.scores[own], kind="stable")
+            wanted = boxes[labels == label]
+            self._wanted[label] += len(wanted)
+            self._scores[label].append(found.scores[own][order])
+            self._right[label].append(self._match(found.boxes[own][order], wanted))
+
+    def _match(self, found: Floats, wanted: Floats) -> npt.NDArray[np.bool_]:
+        right = np.zeros(len(found), bool)
+        if len(found) == 0 or len(wanted) == 0:
+            return right
+        shares = overlaps(found, wanted)
+        best = shares.argmax(1)
+        near = shares.max(1) >= self._threshold
+        # Of the near detections of one box, the first (highest score) is right.
+        claims, first = np.unique(np.where(near, best, -1), return_index=True)
+        right[first[claims >= 0]] = True
+        return right
+
+    def per_class(self) -> list[float | None]:
+        """Return the average precision of each class, None where no box was wanted."""
+        return [self._of(label) for label in range(len(self._wanted))]
+
+    def _of(self, label: int) -> float | None:
+        wanted = int(self._wanted[label])
+        if wanted == 0:
+            return None
+        if not self._scores[label]:
+            return 0.0
+        order = np.argsort(-np.concatenate(self._scores[label]), kind="stable")
+        right = np.concatenate(self._right[label])[order]
+        hits = np.cumsum(right)
+        precision = hits / np.arange(1, len(right) + 1)
+        envelope = np.maximum.accumulate(precision[::-1])[::-1]
+        # Recall rises by 1/wanted at each hit, and nowhere else.
+        return float(envelope[right].sum() / wanted)

@@ -1,0 +1,118 @@
+"""Learning-rate schedules: a factor on the peak rate as a function of the optimizer step."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable
+from typing import TypeAlias
+
+from pydantic import Field
+
+from nibblefit.data.options import ReaderOptions, read_options
+from nibblefit.recipe import TrainSection
+
+#: Optimizer step, from 0, to factor.
+Schedule: TypeAlias = Callable[[int], float]
+
+
+class ConstantOptions(ReaderOptions):
+    """Schedule ``constant`` has no settings."""
+
+
+class CosineOptions(ReaderOptions):
+    """Half a cosine from 1 down to `floor`."""
+
+    floor: float = Field(default=0.0, ge=0, le=1, description="Factor at the end.")
+
+
+class StepOptions(ReaderOptions):
+    """Multiply by `factor` at every milestone."""
+
+    milestones: tuple[float, ...] = Field(
+        default=(0.5, 0.75), description="Epochs; numbers below 1 are shares of the training."
+    )
+    factor: float = Field(default=0.1, gt=0, description="Factor at each milestone.")
+
+
+class PolyOptions(ReaderOptions):
+    """``(1 - progress) ** power``."""
+
+    power: float = Field(default=1.0, gt=0, description="1 falls in a straight line.")
+
+
+class OneCycleOptions(ReaderOptions):
+    """Cosine from `start` up to 1, then down to `end`."""
+
+    rise: float = Field(default=0.3, gt=0, lt=1, description="Share of the steps that rise.")
+    start: float = Field(default=0.04, ge=0, le=1, description="Factor of the first step.")
+    end: float = Field(default=1e-4, ge=0, le=1, description="Factor at the end.")
+
+
+def make_schedule(settings: TrainSection, steps: int) -> Schedule:
+    """Return the recipe's schedule for a training of `steps` optimizer steps.
+
+    With ``warmup`` the rate first rises in a straight line over that share of the steps, and the
+    schedule runs over the rest; for onecycle, ``warmup`` replaces its `rise`.
+
+    Raises:
+        RecipeError: ``schedule_options`` do not fit the schedule.
+    """
+    if settings.schedule == "onecycle":
+        return _one_cycle(settings, steps)
+    rising = round(settings.warmup * steps)
+    falling = max(1, steps - rising)
+    body = _body(settings, rising / max(1, steps))
+
+    def factor(step: int) -> float:
+        if step < rising:
+            return (step + 1) / rising
+        return body((step - rising) / falling)
+
+    return factor
+
+
+def _options(settings: TrainSection, kind: type[ReaderOptions]) -> ReaderOptions:
+    where = f"schedule {settings.schedule}"
+    return read_options(kind, settings.schedule_options, where, "train.schedule_options")
+
+
+def _body(settings: TrainSection, warmed: float) -> Callable[[float], float]:
+    """Return the factor as a function of progress 0…1 after the warm-up."""
+    kinds: dict[str, type[ReaderOptions]] = {
+        "cosine": CosineOptions,
+        "step": StepOptions,
+        "poly": PolyOptions,
+    }
+    options = _options(settings, kinds.get(settings.schedule, ConstantOptions))
+    if isinstance(options, CosineOptions):
+        floor = options.floor
+        return lambda x: floor + (1.0 - floor) * 0.5 * (1.0 + math.cos(math.pi * x))
+    if isinstance(options, PolyOptions):
+        power = options.power
+        return lambda x: float((1.0 - x) ** power)
+    if isinstance(options, StepOptions):
+        # Milestones count from the start of the training, warm-up included.
+        epochs = max(1, settings.epochs)
+        marks = sorted(m if m < 1 else m / epochs for m in options.milestones)
+        share, drop = 1.0 - warmed, options.factor
+        return lambda x: float(drop ** bisect_right(marks, warmed + x * share + 1e-12))
+    return lambda x: 1.0  # noqa: ARG005 - same shape as the others
+
+
+def _one_cycle(settings: TrainSection, steps: int) -> Schedule:
+    options = _options(settings, OneCycleOptions)
+    assert isinstance(options, OneCycleOptions)
+    rising = max(1, round((settings.warmup or options.rise) * steps))
+    falling = max(1, steps - rising)
+
+    def factor(step: int) -> float:
+        if step < rising:
+            return _blend(options.start, 1.0, step / rising)
+        return _blend(1.0, options.end, (step - rising) / falling)
+
+    return factor
+
+
+def _blend(first: float, last: float, x: float) -> float:
+    return last + (first - last) * 0.5 * (1.0 + math.cos(math.pi * x))
