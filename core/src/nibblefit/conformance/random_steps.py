@@ -1,0 +1,141 @@
+"""Random number formats, codes and step tuples."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import strategies as st
+
+from nibblefit.fixed.formats import Format, IntArray, Rounding, Scale
+from nibblefit.fixed.steps import (
+    Add,
+    AddFloat32,
+    Clamp,
+    DivFloat32,
+    Divide,
+    Lookup,
+    Mul,
+    MulFloat32,
+    RoundFloat32,
+    ShiftLeft,
+    ShiftRight,
+    Steps,
+    Wrap,
+    float_param,
+    int_param,
+)
+
+#: How a batch of codes is filled.
+FILLS = ("random", "lowest", "highest", "ends", "small")
+
+
+def formats(max_bits: int = 16) -> st.SearchStrategy[Format]:
+    """Return formats of 1 to `max_bits` bits with power-of-two scales, half of them 8 bits."""
+    bits = st.one_of(st.just(8), st.integers(1, max_bits))
+    return st.builds(
+        lambda bits, signed, frac: Format(bits, signed, Scale.power_of_two(frac)),
+        bits, st.booleans(), st.integers(-4, 12),
+    )  # fmt: skip
+
+
+def generators() -> st.SearchStrategy[np.random.Generator]:
+    """Return seeded generators: bulk data comes from these, structure from hypothesis."""
+    return st.integers(0, 2**32 - 1).map(np.random.default_rng)
+
+
+def fill(
+    number: Format, shape: tuple[int, ...], kind: str, random: np.random.Generator
+) -> IntArray:
+    """Return codes of a format; `kind` is one of `FILLS`."""
+    lo, hi = number.lo, number.hi
+    match kind:
+        case "lowest":
+            return np.full(shape, lo, dtype=np.int64)
+        case "highest":
+            return np.full(shape, hi, dtype=np.int64)
+        case "ends":
+            return np.where(random.integers(0, 2, shape) == 1, hi, lo).astype(np.int64)
+        case "small":
+            return random.integers(max(lo, -2), min(hi, 2) + 1, shape)
+        case _:
+            return random.integers(lo, hi, shape, endpoint=True)
+
+
+@st.composite
+def codes(draw: st.DrawFn, number: Format, shape: tuple[int, ...]) -> IntArray:
+    """Return an int64 array of codes: random, all lowest, all highest, both ends, or near zero."""
+    return fill(number, shape, draw(st.sampled_from(FILLS)), draw(generators()))
+
+
+roundings = st.sampled_from(list(Rounding))
+
+
+@st.composite
+def step_tuples(
+    draw: st.DrawFn, result: Format, channels: tuple[int, ...] = (), shift: int = 8
+) -> Steps:
+    """Return steps that bring any integer below 2^44 into a format.
+
+    Args:
+        draw: Supplied by hypothesis.
+        result: Format of the results.
+        channels: Shape of per-channel parameters, such as (8, 1, 1); empty for none.
+        shift: Typical right shift, around which shifts are drawn.
+    """
+    random = draw(generators())
+    shape = channels if channels and draw(st.booleans()) else ()
+    kinds = ("shift", "shift", "rectified", "multiply", "float32", "lookup", "divide", "wrap")
+    kind = draw(st.sampled_from(kinds))
+    low = 0 if kind == "rectified" and not result.hi < 0 else result.lo
+    ends = (Clamp(max(low, result.lo), result.hi),)
+    around = (max(shift - 2, 0), shift + 3)
+    bits = int_param(random.integers(*around, shape)) if shape else draw(st.integers(*around))
+    match kind:
+        case "multiply":
+            top = draw(st.sampled_from((3, 1 << 7, 1 << 15)))
+            factor = (
+                int_param(random.integers(1, top, shape)) if shape else draw(st.integers(1, top))
+            )
+            wide = _plus(bits, top.bit_length() - 1)
+            return (Mul(factor), ShiftRight(wide, draw(roundings)), *ends)
+        case "float32":
+            return (*_float32(draw, random, shape, shift), Add(draw(st.integers(-9, 9))), *ends)
+        case "lookup":
+            size = draw(st.integers(2, 40))
+            table = int_param(random.integers(result.lo, result.hi, size, endpoint=True))
+            lowest = -draw(st.integers(0, size - 1))
+            inside = Clamp(lowest, lowest + size - 1)
+            return (ShiftRight(bits, draw(roundings)), inside, Lookup(np.asarray(table), lowest))
+        case "divide":
+            top = 1 << min(shift + 1, 20)
+            divisor = (
+                int_param(random.integers(1, top + 1, shape))
+                if shape
+                else draw(st.integers(1, top))
+            )
+            return (Divide(divisor, draw(roundings)), *ends)
+        case "wrap":
+            return (ShiftRight(bits, draw(roundings)), Wrap(result.bits, result.signed))
+        case _:
+            offset = draw(st.integers(-300, 300))
+            before: Steps = (Add(offset),) if draw(st.booleans()) else ()
+            after: Steps = (Add(draw(st.integers(-3, 3))),) if draw(st.booleans()) else ()
+            left: Steps = (ShiftLeft(draw(st.integers(0, 3))),) if draw(st.booleans()) else ()
+            return (*left, *before, ShiftRight(bits, draw(roundings)), *after, *ends)
+
+
+def _plus(bits: int | IntArray, more: int) -> int | IntArray:
+    return bits + more if isinstance(bits, int) else int_param(np.asarray(bits) + more)
+
+
+def _float32(
+    draw: st.DrawFn, random: np.random.Generator, shape: tuple[int, ...], shift: int
+) -> Steps:
+    # Powers of two make ties; other factors make roundings of their own.
+    spread = random.uniform(0.6, 1.6, shape) if draw(st.booleans()) else np.ones(shape)
+    factor = float_param(spread * 2.0**-shift)
+    steps: Steps = (MulFloat32(factor),)
+    if draw(st.booleans()):
+        steps = (*steps, DivFloat32(float_param(draw(st.sampled_from((0.5, 3.0, 1.7))))))
+    if draw(st.booleans()):
+        steps = (*steps, AddFloat32(float_param(draw(st.sampled_from((0.5, -0.25, 7.3))))))
+    return (*steps, RoundFloat32(draw(roundings)))
