@@ -7,28 +7,41 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _FENCE = re.compile(
-    r"^```(?P<language>[\w-]*)[^\n]*\n(?P<body>.*?)^```\s*$", re.MULTILINE | re.DOTALL
+    r"^```(?P<language>[\w-]*)(?P<words>[^\n]*)\n(?P<body>.*?)^```\s*$",
+    re.MULTILINE | re.DOTALL,
 )
+#: ``file=path`` behind the language: the block is that file, not a part of the page's program.
+_FILE = re.compile(r"\bfile=(\S+)")
 #: Languages that are shown but not commands or code of ours to run.
 SHOWN_ONLY = frozenset({"text", "toml", "json", "yaml", "ini", "mermaid", "csv", "diff"})
 
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block: language, text, and the line it starts at."""
+    """One fenced block.
+
+    Attributes:
+        language: First word behind the fence.
+        body: Its text.
+        line: Line of the page it starts at.
+        file: Path of the file it shows, empty for a block that is run.
+    """
 
     language: str
     body: str
     line: int
+    file: str = ""
 
 
 def blocks_of(path: Path) -> list[Block]:
     """Return the fenced blocks of a Markdown file in order."""
     text = path.read_text(encoding="utf-8")
-    return [
-        Block(m["language"], m["body"], text.count("\n", 0, m.start()) + 1)
-        for m in _FENCE.finditer(text)
-    ]
+    found = []
+    for m in _FENCE.finditer(text):
+        file = _FILE.search(m["words"])
+        line = text.count("\n", 0, m.start()) + 1
+        found.append(Block(m["language"], m["body"], line, file[1] if file else ""))
+    return found
 
 
 def commands_of(block: Block) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -16,20 +17,24 @@ ROOT = Path(__file__).resolve().parents[2]
 #: shows fails the suite, so the list cannot rot.
 RUN_ELSEWHERE = {
     "git clone": "needs the published repository; a clean clone is what CI starts from",
+    "cd nibblefit": "goes with git clone",
+    ". .venv/bin/activate": "the suite runs in that environment",
+    "make setup": "every other make target depends on it",
+    "make demo": "takes a minute; tests/docs/test_demo.py runs the same recipe (slow)",
     "make test": "is the suite that contains this test; CI runs it",
-    "make demo": "takes minutes; tests/docs/test_demo.py runs the same recipe (slow)",
     "make check": "CI runs it",
+    "make coverage": "is the suite again, measured",
     "make fuzz": "runs this suite with more examples",
     "make results": "takes half an hour; writes docs/results.md",
     "make bench": "takes minutes; writes docs/results.md",
     "make docs": "CI checks its result (docs/generate.py --check)",
     "make wheels": "nox builds the same wheels",
-    "make setup": "every other make target depends on it",
-    "cd nibblefit": "goes with git clone",
-    "nox": "takes minutes; runs the plugin matrix",
-    "pip install": "the suite runs in an environment where it is installed",
     ".venv/bin/nox": "takes minutes; runs the plugin matrix",
 }
+#: An editable installation of a package that a page has shown. Here the package goes to a folder
+#: of its own, so that the environment of the tests stays as it is; nothing is downloaded.
+INSTALL = "pip install -e "
+SITE = "site"
 
 
 def _page_id(path: Path) -> str:
@@ -45,9 +50,10 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def _environment() -> dict[str, str]:
+def _environment(folder: Path) -> dict[str, str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    return {**os.environ, "PATH": path, "COLUMNS": "100", "NO_COLOR": "1"}
+    site = f"{folder / SITE}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    return {**os.environ, "PATH": path, "PYTHONPATH": site, "COLUMNS": "100", "NO_COLOR": "1"}
 
 
 def _elsewhere(command: str) -> bool:
@@ -56,11 +62,16 @@ def _elsewhere(command: str) -> bool:
 
 @pytest.mark.parametrize("page", pages(ROOT), ids=_page_id)
 def test_page_runs(page: Path, workplace: Path) -> None:
-    """The page's console commands succeed in order, and its Python blocks run as one program."""
+    """The page's console commands succeed in order, and its Python blocks run as one program.
+
+    A block with ``file=path`` is written to that file, where later commands find it.
+    """
     python: list[str] = []
     for block in blocks_of(page):
         where = f"{_page_id(page)}:{block.line}"
-        if block.language in {"console", "sh", "bash"}:
+        if block.file:
+            _write(workplace, block.file, block.body)
+        elif block.language in {"console", "sh", "bash"}:
             commands = commands_of(block)
             assert commands, f"{where}: a console block without '$ ' commands"
             for command in commands:
@@ -74,13 +85,26 @@ def test_page_runs(page: Path, workplace: Path) -> None:
         _run_python("\n".join(python), workplace, _page_id(page))
 
 
+def _write(folder: Path, name: str, text: str) -> None:
+    path = folder / name
+    assert path.resolve().is_relative_to(folder.resolve()), f"{name} lies outside the workplace"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
 def _run_command(command: str, folder: Path, where: str) -> None:
     expected = 0
     if "# exit " in command:
         command, _, code = command.partition("# exit ")
         expected = int(code.split()[0])
+    if command.startswith(INSTALL):
+        package = shlex.quote(command.removeprefix(INSTALL).strip())
+        command = (
+            f"{shlex.quote(sys.executable)} -m pip install --quiet --disable-pip-version-check "
+            f"--no-index --no-deps --no-build-isolation --upgrade --target {SITE} {package}"
+        )
     done = subprocess.run(
-        command, shell=True, cwd=folder, env=_environment(), capture_output=True, text=True,
+        command, shell=True, cwd=folder, env=_environment(folder), capture_output=True, text=True,
         check=False, timeout=300,
     )  # fmt: skip
     said = (done.stdout + done.stderr)[-3000:]
@@ -91,7 +115,7 @@ def _run_python(code: str, folder: Path, where: str) -> None:
     script = folder / "page.py"
     script.write_text(code, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, str(script)], cwd=folder, env=_environment(), capture_output=True,
+        [sys.executable, str(script)], cwd=folder, env=_environment(folder), capture_output=True,
         text=True, check=False, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, f"{where}\n{(done.stdout + done.stderr)[-3000:]}"
