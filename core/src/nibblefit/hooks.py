@@ -21,6 +21,7 @@ from nibblefit.ir.numerics import Numerics
 from nibblefit.plan import Plan
 
 if TYPE_CHECKING:
+    import typer
     from pydantic import BaseModel
     from torch import nn
 
@@ -47,7 +48,8 @@ class ApiVersion:
         return f"{self.major}.{self.minor}"
 
 
-API = ApiVersion(1, 0)
+#: 1.1 added `CommandSpecs`; targets written for 1.0 work unchanged.
+API = ApiVersion(1, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,9 @@ class TargetInfo:
         api: Contract version the author wrote against.
         numerics: Declared arithmetic; the conformance kit generates its checks from it.
         options: pydantic model of the recipe's ``[target]`` table (without name and part); every
-            field has a description.
+            field has a description. A field that only some steps read lists them (stages,
+            phases or step names) in ``json_schema_extra={"read_by": [...]}``: then a change of
+            it runs only those again, and no other step can read it.
         parts: Devices, the first is the default; empty if the target has just one.
         manual: Where the documentation is.
         input_range: Real range of the network's input where the recipe's ``data.range`` is
@@ -166,6 +170,18 @@ class ContributionSpecs(Protocol):
     @hookspec
     def stage_finished(self, run: Run, report: Report) -> None:
         """Watch a stage end; the return value is ignored."""
+
+
+class CommandSpecs(Protocol):
+    """Commands of the target's own, below ``nibblefit TARGET``; no run takes part."""
+
+    @hookspec
+    def add_commands(self, app: typer.Typer) -> None:
+        """Register commands on `app`; called only when the user names the target.
+
+        Commands import what they need when they run, so that help stays instant, and raise the
+        classes of `nibblefit.errors`; their exit codes are those of every other command.
+        """
 
 
 class Hooks(Protocol):

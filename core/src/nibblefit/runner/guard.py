@@ -6,9 +6,11 @@ declaration true: a stage that reads more fails at once instead of being reused 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
-from pydantic import PrivateAttr
+from pydantic import BaseModel, PrivateAttr
 
 from nibblefit.errors import PluginError
 from nibblefit.recipe import Recipe
@@ -71,3 +73,41 @@ def guarded(recipe: Recipe, step: str, sections: tuple[str, ...]) -> Recipe:
     if "train" in opened:
         opened.add("train_steps")
     return found.limited(step, frozenset(opened))
+
+
+def guarded_options(options: BaseModel, step: str, closed: Iterable[str]) -> BaseModel:
+    """Return the target's options with some of them out of reach of this step."""
+    names = frozenset(closed)
+    if not names:
+        return options
+    values = {name: getattr(options, name) for name in type(options).model_fields}
+    return _rebuilt(type(options), step, names, values)
+
+
+def _rebuilt(
+    kind: type[BaseModel], step: str, closed: frozenset[str], values: dict[str, Any]
+) -> BaseModel:
+    return _closing(kind, step, closed).model_construct(**values)
+
+
+@cache
+def _closing(kind: type[BaseModel], step: str, closed: frozenset[str]) -> type[BaseModel]:
+    """Return a subclass of an options model that refuses to hand out the closed options.
+
+    It is a subclass, so that properties of the model which read a closed option are refused too.
+    """
+
+    def look_up(self: BaseModel, name: str) -> Any:
+        if name in closed:
+            raise PluginError(
+                f"step '{step}' reads the option target.{name}, which does not count for it",
+                hint=f"add the stage, the phase or the step to read_by of {kind.__name__}.{name}",
+            )
+        return super(made, self).__getattribute__(name)  # type: ignore[arg-type]
+
+    def travel(self: BaseModel) -> tuple[Any, ...]:
+        # The class is made here and cannot be found by name in another process.
+        return _rebuilt, (kind, step, closed, dict(self.__dict__))
+
+    made = type(kind.__name__, (kind,), {"__getattribute__": look_up, "__reduce__": travel})
+    return made

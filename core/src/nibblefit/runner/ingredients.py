@@ -62,6 +62,23 @@ def sections_read(step: Step, inputs: Sequence[Manifest]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*reads, *step.reads)))
 
 
+def options_closed(step: Step, options: BaseModel) -> frozenset[str]:
+    """Return the target's options that do not count for a step, by their ``read_by``.
+
+    An option's field may list, in ``json_schema_extra["read_by"]``, the stages, phases or step
+    names that read it; without a list every step does. What an option does not touch is not run
+    again when it changes.
+    """
+    names = {step.stage.value, step.name, str(step.options.get("phase", ""))}
+    closed = set()
+    for name, field in type(options).model_fields.items():
+        extra = field.json_schema_extra
+        read_by = extra.get("read_by") if isinstance(extra, Mapping) else None
+        if isinstance(read_by, list | tuple) and not names & set(map(str, read_by)):
+            closed.add(name)
+    return frozenset(closed)
+
+
 def _is_late(result: Manifest) -> bool:
     """Return whether a result is past float training: integers, or trained in another phase."""
     phase = result.ingredients.get("plan.phase", _FLOAT)
@@ -88,7 +105,10 @@ def ingredients_of(step: Step, setting: Setting, manager: Manager, inputs: Seque
     for extension in manager.extensions:
         found[f"extension {extension.name}"] = extension.origin
     _flatten(found, "plan", step.options)
-    _flatten(found, "target", setting.options)
+    closed = options_closed(step, setting.options)
+    for name in type(setting.options).model_fields:
+        if name not in closed:
+            _flatten(found, f"target.{name}", getattr(setting.options, name))
     for read in sections_read(step, inputs):
         section, _, key = read.partition(".")
         if section == "train":

@@ -18,11 +18,12 @@ from nibblefit.recipe_file import digest_of
 from nibblefit.results import Artifact, Report
 from nibblefit.run import Reporter, Run, StepReporter
 from nibblefit.runner.artifact import check_files, check_read_back
-from nibblefit.runner.guard import guarded
+from nibblefit.runner.guard import guarded, guarded_options
 from nibblefit.runner.ingredients import (
     FileDigests,
     Setting,
     ingredients_of,
+    options_closed,
     sections_read,
     seed_of,
 )
@@ -177,7 +178,9 @@ class StepRunner:
             stage=step.stage,
             step=order.name,
             part=setting.part,
-            options=setting.options,
+            options=guarded_options(
+                setting.options, order.name, options_closed(step, setting.options)
+            ),
             folder=new,
             scratch=self.folder.scratch(order.name, key[:_KEY_SHOWN]),
             seed=seed_of(recipe, step.name),

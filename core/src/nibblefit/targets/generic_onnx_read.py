@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from nibblefit.errors import InputError
+from nibblefit.errors import InputError, NibblefitError
 from nibblefit.fixed.formats import Format, IntArray, Scale
 from nibblefit.ir.graph import Graph, Node, frozen_mapping
 from nibblefit.ir.ops import Op
@@ -61,13 +61,15 @@ def read_qdq(path: Path) -> QuantizedGraph:
         properties = {item.key: item.value for item in model.metadata_props}
         options = GenericOptions.model_validate_json(properties["nibblefit.options"])
         widths = json.loads(properties["nibblefit.widths"])
-    except (InputError, KeyError, ValueError) as problem:
+        parts = _taken_apart(model, widths, options.scales == "power_of_two")
+        graph = _tidied(_float_graph(model, parts), parts)
+        return _lowered(graph, parts, options)
+    except (NibblefitError, LookupError, ValueError, TypeError, AttributeError) as problem:
+        # Names, types and shapes in the file may be anything; the first that does not fit ends it.
         raise InputError(
-            f"{path} is no file of the target generic: {problem}", hint="compile again"
+            f"{path} is no file of the target generic, or is damaged: {problem}",
+            hint="compile again",
         ) from problem
-    parts = _taken_apart(model, widths, options.scales == "power_of_two")
-    graph = _tidied(_float_graph(model, parts), parts)
-    return _lowered(graph, parts, options)
 
 
 def _taken_apart(model: onnx.ModelProto, widths: dict[str, int], whole: bool) -> _Parts:

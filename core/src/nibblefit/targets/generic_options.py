@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from nibblefit.fixed.formats import Accumulator, Rounding
 from nibblefit.ir.graph import frozen_mapping
@@ -21,6 +21,10 @@ from nibblefit.ir.numerics import (
 from nibblefit.ir.ops import ELEMENTWISE, MOVERS, WEIGHTED, Op
 
 
+#: Float training does not depend on the arithmetic, so it is kept when that changes.
+_NOT_TRAINING: dict[str, JsonValue] = {"read_by": ["prepare", "quantize", "compile", "evaluate"]}
+
+
 class GenericOptions(BaseModel):
     """The recipe's ``[target]`` table beside name."""
 
@@ -30,18 +34,30 @@ class GenericOptions(BaseModel):
         default="power_of_two",
         description="power_of_two: shifts only, no zero points; float: arbitrary scales, zero "
         "points, integer multiplier and shift.",
+        json_schema_extra=_NOT_TRAINING,
     )
     per_channel: bool = Field(
-        default=True, description="One weight scale per output channel instead of one per layer."
+        default=True,
+        description="One weight scale per output channel instead of one per layer.",
+        json_schema_extra=_NOT_TRAINING,
     )
-    weight_bits: int = Field(default=8, ge=4, le=8, description="Width of weights, 4 to 8.")
+    weight_bits: int = Field(
+        default=8,
+        ge=4,
+        le=8,
+        description="Width of weights, 4 to 8.",
+        json_schema_extra=_NOT_TRAINING,
+    )
     activation_bits: Literal[4, 5, 6, 7, 8, 16] = Field(
-        default=8, description="Width of inputs and activations: 4 to 8, or 16."
+        default=8,
+        description="Width of inputs and activations: 4 to 8, or 16.",
+        json_schema_extra=_NOT_TRAINING,
     )
     rounding: Rounding = Field(
         default=Rounding.HALF_EVEN,
         description="Rounding of requantization: half_even (as ONNX runtimes), half_up, "
         "half_away, floor or toward_zero.",
+        json_schema_extra=_NOT_TRAINING,
     )
 
 
