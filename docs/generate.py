@@ -161,7 +161,8 @@ def hooks_page() -> str:
 
     lines = ["# Hook reference", "", inspect.cleandoc(hooks.__doc__ or ""), "",
              f"Contract version: **{hooks.API}**.", ""]  # fmt: skip
-    for group in (hooks.StageSpecs, hooks.TargetSpecs, hooks.ContributionSpecs):
+    groups = (hooks.StageSpecs, hooks.TargetSpecs, hooks.ContributionSpecs, hooks.CommandSpecs)
+    for group in groups:
         lines += [f"## {group.__name__}", "", inspect.cleandoc(group.__doc__ or ""), ""]
         for name, spec in vars(group).items():
             if hasattr(spec, "nibblefit_spec"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+INPUT_SHAPE = (1, 28, 28)
+
 
 def block(inputs: int, outputs: int) -> list[nn.Module]:
     """Return convolution, batch norm, ReLU."""

@@ -12,7 +12,7 @@ from nibblefit.ir.graph import Graph
 from nibblefit.ir.quantized import QuantizedGraph
 from nibblefit.models import Model
 from nibblefit_maxim.folding import fold_model
-from nibblefit_maxim.fusing.fuser import fuse
+from nibblefit_maxim.fusing.fuser import fuse_for
 from nibblefit_maxim.fusing.network import FusedNetwork
 from nibblefit_maxim.numerics import NUMERICS
 from nibblefit_maxim.options import MaximOptions
@@ -51,7 +51,7 @@ def quantized(
     """Fold, fuse, measure thresholds on `inputs`, and quantize."""
     options = options or MaximOptions()
     folded = fold_model(Model(graph)).graph
-    fused = fuse(folded, part, wide_output=options.wide_output).require(part.title)
+    fused = fuse_for(folded, part, options).require(part.title)
     settings = layer_settings(fused, options, overrides or {})
     thresholds: dict[str, int] = {}
     if options.activation_thresholds:
@@ -63,4 +63,4 @@ def quantized(
         thresholds = choose_thresholds(fused, meter.values(), options.outlier_deviations)
     network = QatNetwork(folded, fused, settings, thresholds).eval()
     integers = quantize_network(folded, fused, settings, thresholds, part)
-    return Quantized(folded, fused, thresholds, network, Simulation(network), integers)
+    return Quantized(folded, fused, thresholds, network, Simulation(network, integers), integers)

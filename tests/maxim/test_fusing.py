@@ -170,27 +170,31 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
     "dilated": (_conv(dilation=2), "dilat"),
     "groups": (nn.Conv2d(3, 3, 3, padding=1, groups=3), "max78002"),
     "odd groups": (nn.Conv2d(4, 8, 3, padding=1, groups=2), "one group"),
-    "padding": (nn.Conv2d(3, 4, 1, padding=1), "pad by at most"),
+    "padding": (_conv(padding=3), "pad by at most"),
+    "dilated pool": (nn.MaxPool2d(2, 1, dilation=2), "max78002"),
+    "transposed stride": (nn.ConvTranspose2d(3, 4, 3), "stride 2"),
+    "transposed size": (nn.ConvTranspose2d(3, 4, 4, stride=2, padding=1), "kernel 3"),
+    "upsampling": (nn.Upsample(scale_factor=3), "twice"),
+    "smooth upsampling": (nn.Upsample(scale_factor=2, mode="bilinear"), "nearest"),
     "uneven padding": (nn.Conv2d(3, 4, 3, padding=(1, 0)), "all sides alike"),
     "uneven stride": (nn.Conv2d(3, 4, 3, padding=1, stride=(1, 2)), "one stride"),
     "padded pool": (nn.MaxPool2d(3, 2, padding=1), "without padding"),
     "ceil": (nn.MaxPool2d(3, 2, ceil_mode=True), "ceil_mode"),
-    "dilated pool": (nn.MaxPool2d(2, 1, dilation=2), "dilation 1"),
     "uneven pool": (nn.MaxPool2d(2, (1, 2)), "equal strides"),
     "large pool": (nn.MaxPool2d(17, 1), "two steps"),
-    "global": (nn.AdaptiveAvgPool2d(1), "two steps"),
     "leaky": (nn.LeakyReLU(), "relu or abs"),
     "relu6": (nn.ReLU6(), "use relu"),
-    "softmax": (nn.Softmax(1), "class scores"),
-    "norm": (nn.BatchNorm2d(3), "right behind a convolution"),
+    "softmax": (nn.Sequential(nn.Softmax(1), nn.Conv2d(3, 2, 1)), "end the network there"),
     "multiplication": (Lambda(lambda _, x: x * x), "add"),
-    "reshape": (Lambda(lambda _, x: x.reshape(x.shape[0], 9, -1)), "flatten to features"),
+    "reshape": (Lambda(lambda _, x: x.reshape(x.shape[0], 9, -1)), "keep the channels"),
     "linear axis": (nn.Linear(18, 4), "1×1 convolution"),
     "rows": (Lambda(lambda _, x: torch.cat([x, x], 2)), "channels"),
     "constant": (Lambda(lambda _, x: x + torch.ones(3, 18, 18)), "bias"),
     "broadcast": (Lambda(lambda _, x: x + x[:, :1]), "shape"),
-    "flat relu": (Lambda(lambda _, x: torch.relu((x + x).flatten(1))), "right behind"),
-    "flat add": (Lambda(lambda _, x: x.flatten(1) + x.flatten(1)), "before flattening"),
+    "flat concat": (
+        Lambda(lambda _, x: torch.cat([x.flatten(1), x.flatten(1)], 1)),
+        "before flattening",
+    ),
     "flat norm": (Lambda(lambda m, x: m["n"](x.flatten(1)), n=nn.BatchNorm1d(972)), "right behind"),
 }
 
@@ -210,7 +214,7 @@ def test_what_the_hardware_lacks_is_refused_with_a_remedy(what: str) -> None:
 
 def test_all_refusals_come_together() -> None:
     """One error lists every offending layer, not only the first."""
-    net = nn.Sequential(_conv(taps=5), nn.LeakyReLU(), _conv(4, 4, dilation=2), nn.Tanh())
+    net = nn.Sequential(_conv(taps=5), nn.LeakyReLU(), _conv(4, 4, dilation=2), nn.Hardswish())
     network = _fused(net, (3, 16, 16))
     assert len(network.refusals) == 4
     with pytest.raises(UnsupportedError, match="4 layers"):
@@ -231,12 +235,13 @@ def test_depthwise_convolution_runs_on_the_max78002_only() -> None:
         (nn.Conv1d(4, 4, 5, dilation=2, padding=2), True),
         (nn.Conv1d(4, 4, 3, dilation=20), True),
         (nn.Conv1d(4, 4, 3, dilation=20, padding=1), False),
+        (nn.Conv1d(4, 4, 3, dilation=1500), False),
         (nn.Conv1d(4, 4, 10), False),
     ],
 )
 def test_one_dimensional_kernels(layer: nn.Module, ok: bool) -> None:
     """Up to nine taps; dilated ones if their span fits, or with three taps unpadded."""
-    assert bool(_fused(nn.Sequential(layer), (4, 64)).refusals) is not ok
+    assert bool(_fused(nn.Sequential(layer), (4, 4000)).refusals) is not ok
 
 
 def test_three_dimensional_convolution_is_refused() -> None:
@@ -244,10 +249,14 @@ def test_three_dimensional_convolution_is_refused() -> None:
     assert _fused(nn.Sequential(nn.Conv3d(1, 2, 1)), (1, 4, 4, 4)).refusals
 
 
-def test_pool_and_convolution_of_features_are_refused() -> None:
-    """Flattened data cannot be looked at as an image again."""
-    net = Lambda(lambda m, x: m["c"](x.flatten(1).reshape(-1, 3, 8, 8)), c=_conv())
-    assert _fused(net, (3, 8, 8)).refusals
+def test_features_of_a_linear_layer_are_no_image() -> None:
+    """Features lie at one position; reading them as a map would move them between channels."""
+    net = Lambda(
+        lambda m, x: m["c"](m["l"](x.flatten(1)).reshape(-1, 3, 8, 8)),
+        c=_conv(), l=nn.Linear(192, 192),
+    )  # fmt: skip
+    (refusal,) = _fused(net, (3, 8, 8)).refusals
+    assert "between channels" in refusal.reason
 
 
 def test_one_dimensional_addition_is_carried_out_before_the_convolution() -> None:

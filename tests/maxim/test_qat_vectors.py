@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from nibblefit_maxim.layers import Activation, HardwareLayer, Operator, Pool, PoolKind
-from nibblefit_maxim.qat.layer import LayerArithmetic, gather, operate
+from nibblefit_maxim.qat.gathering import gather
+from nibblefit_maxim.qat.layer import LayerArithmetic, operate
 from nibblefit_maxim.scales import weight_exponent
 from nibblefit_maxim.settings import LayerSettings
 
@@ -89,14 +90,15 @@ def test_forward_and_gradient_equal_the_vendors(shared: Path, file: str, module:
     for mode in modes:
         bits, quantile = int(mode[1]), float(mode[3:])
         x = torch.tensor(own["x"], requires_grad=True)
-        y = gather(layer, [x], quantized=True)
+        y = gather(layer, [x * 128.0], quantized=True)
         if weights is not None:
             arithmetic = LayerArithmetic(layer, LayerSettings(bits, quantile))
             tensor = None if bias is None else torch.tensor(bias)
-            y = operate(arithmetic, y, torch.tensor(weights), tensor, quantized=True)
+            y = operate(arithmetic, y, torch.tensor(weights), tensor)
             if layer.wide:
                 # We return real values; the vendor leaves the weights' power of two in.
-                y = y * 2.0 ** weight_exponent(weights, bias, bits, quantile)
+                y = y * 2.0 ** weight_exponent(weights, bias, bits, quantile) * 128.0
+        y = y / 128.0
         y.sum().backward()
         _compare(layer, y.detach().numpy(), own[f"{mode}|y"])
         assert x.grad is not None

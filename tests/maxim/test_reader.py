@@ -13,7 +13,8 @@ from nibblefit_maxim.parts import MAX78000, MAX78002, Part
 from nibblefit_maxim.reading.checkpoint import LayerParameters
 from nibblefit_maxim.reading.entries import NetworkEntry, read_entries
 from nibblefit_maxim.reading.network import build_network
-from nibblefit_maxim.reading.yaml_text import Problems, parse, scalar
+from nibblefit_maxim.reading.problems import Problems
+from nibblefit_maxim.reading.yaml_text import parse, scalar
 
 HEAD = "arch: a\ndataset: b\nlayers:\n"
 
@@ -90,13 +91,13 @@ BAD: dict[str, str] = {
     "processors: 1, groups: 2": "no grouped convolution",
     "processors: 1, pool_dilation: 2, max_pool: 2": "no pooling dilation",
     "processors: 1, max_pool: 2, pool_stride: [1, 2]": "must be equal",
-    "processors: 1, pool_first: false": "needs element-wise",
+    "processors: 1, pool_first: false": "needs operands and pooling",
     "processors: 1, op: add, operands: 3, max_pool: 2, pool_first: false": "at most 2 operands",
     "processors: 1, op: none, activate: relu": "neither activation",
     "processors: 1, op: none, output_width: 32": "neither activation",
     "processors: 1, op: conv1d, eltwise: add": "cannot stand in front",
     "processors: 1, read_gap: 1": "must be 0",
-    "processors: 1, weight_source: x": "not supported by this reader",
+    "processors: 1, buffer_shift: 1": "not supported by this reader",
     "processors: 1, op: {a: 1}": "not a mapping",
     "processors: 1, out_offset: 0x20004": "allows up to",
     "processors: 1, pad: 1, kernel_size: 1x1": "smaller than the kernel",
@@ -170,10 +171,10 @@ def test_more_layers_than_the_part_has() -> None:
 def test_problem_without_a_line_names_the_file() -> None:
     """Problems of the file as a whole have no line."""
     problems = Problems("f.yaml")
-    problems.raise_if_any("")
-    problems.add(0, "something")
+    problems.raise_if_any()
+    problems.add(0, "shape", "something")
     with pytest.raises(InputError, match=r"f\.yaml: something"):
-        problems.raise_if_any("hint")
+        problems.raise_if_any()
 
 
 def test_plain_returns_nested_values() -> None:

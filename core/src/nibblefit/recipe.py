@@ -9,9 +9,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
-PositiveInt = Annotated[int, Field(gt=0)]
+#: Above any sensible count, and what loops, tensors and the system's own integers still take.
+_LARGEST = 2**31 - 1
+PositiveInt = Annotated[int, Field(gt=0, le=_LARGEST)]
+Count = Annotated[int, Field(ge=0, le=_LARGEST)]
+
+
+def _usable_path(text: str) -> str:
+    """Refuse what no file system takes: it would fail wherever the path is first touched."""
+    if len(text) > 1000 or any(len(part.encode()) > 255 for part in text.split("/")):
+        raise ValueError("a path of at most 1,000 characters, at most 255 bytes between slashes")
+    if "\0" in text:
+        raise ValueError("a path without the character NUL")
+    return text
+
+
+PathText = Annotated[str, AfterValidator(_usable_path)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -26,14 +41,14 @@ class Section(BaseModel):
 class ModelSection(Section):
     """Which network, and how it is built."""
 
-    source: str = Field(
+    source: PathText = Field(
         description="The network: 'path/file.py:factory', 'package.module:factory' or 'net.onnx'. "
         "A factory is called with the keys of [model.arguments] and returns a torch module."
     )
     arguments: dict[str, Any] = Field(
         default_factory=dict, description="Keyword arguments for the factory."
     )
-    weights: str = Field(
+    weights: PathText = Field(
         default="",
         description="State dict to start from: .pt/.pth with tensors only, .safetensors or .npz.",
     )
@@ -64,7 +79,7 @@ class DataSection(Section):
         description="digits (1,797 handwritten digits that come with scikit-learn), idx, folder, "
         "npz or python.",
     )
-    path: str = Field(
+    path: PathText = Field(
         default="",
         description="Folder (idx, folder), file (npz) or 'path/file.py:factory' (python).",
     )
@@ -91,7 +106,7 @@ class DataSection(Section):
         description="Training augmentation: shift (pixels), flip (true), rotate (degrees), "
         "scale (share), noise (standard deviation), erase (share).",
     )
-    workers: Annotated[int, Field(ge=0)] = Field(
+    workers: Annotated[int, Field(ge=0, le=256)] = Field(
         default=0, description="Loader processes; 0 loads in the training process."
     )
 
@@ -113,16 +128,16 @@ class DataSection(Section):
 class TrainSection(Section):
     """How to train. `[train.NAME]` overrides any of these for the plan's step NAME."""
 
-    epochs: Annotated[int, Field(ge=0)] = Field(default=20, description="Passes over the data.")
+    epochs: Count = Field(default=20, description="Passes over the data.")
     batch_size: PositiveInt = Field(default=64, description="Samples per optimizer step.")
     optimizer: Literal["adam", "adamw", "sgd"] = Field(
         default="adam", description="adam, adamw or sgd."
     )
-    learning_rate: Annotated[float, Field(gt=0)] = Field(
+    learning_rate: Annotated[float, Field(gt=0, le=1e6)] = Field(
         default=1e-3, description="Peak learning rate."
     )
     momentum: Fraction = Field(default=0.9, description="Momentum, sgd only.")
-    weight_decay: Annotated[float, Field(ge=0)] = Field(
+    weight_decay: Annotated[float, Field(ge=0, le=1e6)] = Field(
         default=0.0, description="L2 decay (decoupled for adamw)."
     )
     schedule: Literal["constant", "cosine", "step", "poly", "onecycle"] = Field(
@@ -142,7 +157,7 @@ class TrainSection(Section):
         description="Which epoch's weights to keep: best validation metric (ties: the earlier "
         "epoch) or the last.",
     )
-    early_stop: Annotated[int, Field(ge=0)] = Field(
+    early_stop: Count = Field(
         default=0, description="Stop after this many epochs without improvement; 0 never stops."
     )
     gradient_clip: Annotated[float, Field(ge=0)] = Field(
@@ -181,10 +196,8 @@ class QuantizeSection(Section):
 class EvaluateSection(Section):
     """What is measured, and the limits that must hold."""
 
-    samples: Annotated[int, Field(ge=0)] = Field(
-        default=0, description="Test samples to use; 0 uses all."
-    )
-    judge_samples: Annotated[int, Field(ge=0)] = Field(
+    samples: Count = Field(default=0, description="Test samples to use; 0 uses all.")
+    judge_samples: Count = Field(
         default=0,
         description="Test samples on which engine, judge and training simulation are compared, "
         "every integer of every layer; 0 uses all.",
@@ -211,11 +224,13 @@ class TargetSection(BaseModel):
 class RunSection(Section):
     """How the run is carried out."""
 
-    seed: int = Field(default=1, description="Seed of everything random.")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(
+        default=1, description="Seed of everything random."
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="auto uses a GPU if there is one."
     )
-    threads: Annotated[int, Field(ge=0)] = Field(
+    threads: Annotated[int, Field(ge=0, le=1024)] = Field(
         default=0, description="CPU threads; 0 uses all cores. Results do not depend on it."
     )
     extensions: tuple[str, ...] = Field(

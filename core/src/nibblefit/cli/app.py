@@ -8,8 +8,10 @@ import typer
 
 import nibblefit
 from nibblefit.cli.commands import check, init, inspect, report, run, show, stages, targets
+from nibblefit.cli.target_commands import TargetCommands
 
 app = typer.Typer(
+    cls=TargetCommands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # nibblefit.cli.entry explains errors
     rich_markup_mode="markdown",
@@ -42,6 +44,8 @@ def nibblefit_command(
     is right.
 
     Start here: `nibblefit init`, then `nibblefit run recipe.toml`, then `nibblefit report`.
+
+    A target may bring commands of its own: `nibblefit TARGET --help`.
     """
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nibblefit.report import wording
-from nibblefit.report.collect import file_rows, step_rows
+from nibblefit.report.collect import file_rows
+from nibblefit.report.comparison import compared, final_drop, leading_metric, results_table
 from nibblefit.report.contents import FileRow, Measured, StepRow
 from nibblefit.report.exactness import Exactness, exactness_of
-from nibblefit.report.headlines import leading_metric
-from nibblefit.report.page import shared_metrics
-from nibblefit.report.sizes import float_bytes, stored_bytes
+from nibblefit.report.history import left_over, step_rows
+from nibblefit.report.sizes import NetworkSizes, network_sizes
+from nibblefit.report.variants import Variants
 from nibblefit.results import Table
 from nibblefit.workspace import OpenRun
 
@@ -23,9 +24,11 @@ class Summary:
         folder: Run folder.
         metric: Metric that stands for accuracy, empty if nothing was measured.
         measured: Metrics per evaluated subject, in the order of the run.
-        drop: First minus last value of the metric; None with fewer than two.
-        float_bytes, integer_bytes: Size of all constants; None where there is no such network.
+        drop: What the last network that counts lost of the metric, negative for a gain, compared
+            as its row in `measured` says; None if it is compared with nothing.
+        float_bytes, integer_bytes: As in `nibblefit.report.sizes.NetworkSizes`.
         exactness: Whether all executions agree; None if they were not compared.
+        left_over: Steps that only an earlier plan of this run had.
         report: Where the report is, or how to get it; empty if none was asked for.
     """
 
@@ -38,28 +41,28 @@ class Summary:
     integer_bytes: int | None
     exactness: Exactness | None
     files: tuple[FileRow, ...]
+    left_over: tuple[str, ...] = ()
     report: str = ""
 
 
 def summary_of(run: OpenRun) -> Summary:
     """Return the summary of a run folder, finished or not."""
-    kinds = {step: run.manifest(step).kind for step in run.steps}
+    variants = Variants(run)
+    kinds = {step: run.manifest(step).kind for step in variants.current()}
     reports = {step: run.report(step) for step, kind in kinds.items() if kind == "report"}
-    metric = leading_metric(list(reports.values()))
-    values = [r.metrics[metric] for r in reports.values() if metric in r.metrics]
-    has_model, has_graph = "model" in kinds.values(), "quantized" in kinds.values()
+    measured = compared(run, reports)
+    sizes = network_sizes(run, variants.final())
     return Summary(
         folder=str(run.path),
         steps=step_rows(run),
-        metric=metric,
-        measured=tuple(
-            Measured(step, r.subject, dict(r.metrics)) for step, r in reports.items() if r.metrics
-        ),
-        drop=values[0] - values[-1] if len(values) > 1 else None,
-        float_bytes=float_bytes(run.model().graph) if has_model else None,
-        integer_bytes=stored_bytes(run.graph()) if has_graph else None,
+        metric=leading_metric(list(reports.values())),
+        measured=measured,
+        drop=final_drop(measured),
+        float_bytes=sizes.float_bytes,
+        integer_bytes=sizes.integer_bytes,
         exactness=exactness_of(tuple(reports.values())),
         files=_files(run, [step for step, kind in kinds.items() if kind == "artifact"]),
+        left_over=left_over(run),
     )
 
 
@@ -80,23 +83,11 @@ def steps_table(summary: Summary) -> Table:
 
 
 def accuracy_table(summary: Summary) -> Table:
-    """Return the metrics that can be compared, one row per subject, with the drop since the first.
+    """Return the metrics that can be compared, one row per evaluation.
 
-    Those that only one of several subjects has, such as its size, are left to ``--json``.
+    Those that only one of several has, such as its size, are left to ``--json``.
     """
-    names = shared_metrics(summary.measured)
-    first = next((m.metrics[summary.metric] for m in summary.measured
-                  if summary.metric in m.metrics), None)  # fmt: skip
-    share = wording.is_fraction(summary.metric)
-    rows = []
-    for index, measured in enumerate(summary.measured):
-        shown = [wording.metric(n, measured.metrics[n]) if n in measured.metrics else "–"
-                 for n in names]  # fmt: skip
-        own = measured.metrics.get(summary.metric)
-        known = index > 0 and share and first is not None and own is not None
-        fall = wording.drop(first - own) if known else "–"  # type: ignore[operator]
-        rows.append((measured.subject, *shown, fall))
-    return Table("Results on the test split", ("network", *names, "drop"), tuple(rows))
+    return results_table(summary.measured, summary.metric)
 
 
 def file_table(summary: Summary) -> Table:
@@ -106,15 +97,18 @@ def file_table(summary: Summary) -> Table:
     return Table("Files", ("role", "path", "size"), rows)
 
 
+def left_over_line(summary: Summary) -> str:
+    """Return which steps an earlier plan left in the run folder; empty if none did."""
+    return f"left from an earlier plan: {', '.join(summary.left_over)}" * bool(summary.left_over)
+
+
 def closing_lines(summary: Summary) -> list[str]:
     """Return size, bit-exactness and the report's place as sentences."""
     lines = []
     if summary.integer_bytes:
+        compared = NetworkSizes(summary.float_bytes, summary.integer_bytes).comparison
         size = f"size of constants: {wording.size(summary.integer_bytes)}"
-        if summary.float_bytes:
-            ratio = summary.float_bytes / summary.integer_bytes
-            size += f" (float32: {wording.size(summary.float_bytes)}, {ratio:.1f} times smaller)"
-        lines.append(size)
+        lines.append(f"{size} ({compared})" if compared else size)
     if summary.exactness is not None:
         lines += [f"bit-exactness: {message}" for message in summary.exactness.messages]
     if summary.report:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from nibblefit.conformance.cases import Case, cases_for
 from nibblefit.conformance.samples import Noise, Silence, StubTask
-from nibblefit.errors import UnsupportedError
+from nibblefit.errors import RecipeError, UnsupportedError
 from nibblefit.fixed.formats import IntArray, Rounding
 from nibblefit.fixed.quantize import quantize
 from nibblefit.hooks import TargetInfo
@@ -37,9 +37,13 @@ class Bench:
 
     Args:
         target: Entry-point name, or a target object (for targets under construction).
+        part: One of the target's devices; empty: its default.
+
+    Raises:
+        RecipeError: The target has no such device.
     """
 
-    def __init__(self, target: str | object) -> None:
+    def __init__(self, target: str | object, part: str = "") -> None:
         from nibblefit.plugins import Plugin, load_target
 
         self.installed = isinstance(target, str)
@@ -49,6 +53,13 @@ class Bench:
         else:
             name = str(getattr(getattr(target, "info", None), "name", type(target).__name__))
             self.plugin = Plugin(name, target, type(target).__module__.partition(".")[0], "")
+        if part and part not in self.info.parts:
+            raise RecipeError(
+                f"target '{self.name}' has no part '{part}'",
+                hint="use one of: "
+                + (", ".join(self.info.parts) or "none, it has a single device"),
+            )
+        self._part = part
         self._scratch = tempfile.TemporaryDirectory(prefix="nibblefit-check-")
         self.folder = Path(self._scratch.name)
         self._models: dict[str, Model] = {}
@@ -77,8 +88,8 @@ class Bench:
 
     @property
     def part(self) -> str:
-        """Its default device."""
-        return self.info.parts[0] if self.info.parts else ""
+        """The device that is checked, by default its first one."""
+        return self._part or (self.info.parts[0] if self.info.parts else "")
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -99,7 +110,7 @@ class Bench:
     def cases(self) -> list[Case]:
         """The networks the target claims to run."""
         numerics = self.info.numerics
-        return cases_for(numerics.operators | numerics.host_operators)
+        return cases_for(numerics.operators, numerics.host_operators)
 
     def run_for(self, case: Case, stage: Stage) -> Run:
         """Return the handle for one stage, with fresh folders."""

@@ -142,6 +142,19 @@ _MIDDLES = (
 )  # fmt: skip
 
 
+#: Operators that a host may compute behind the network. Not argmax: where two scores are nearly
+#: equal it rightly differs from the float network's.
+_TAILS = (Op.SOFTMAX, Op.SIGMOID, Op.TANH)
+
+
+def _tailed(op: Op, seed: int) -> Graph:
+    """Convolution, classifier, and one operator on its scores."""
+    sketch = Sketch(f"tail {op.value}", (3, 6, 6), seed)
+    scores = sketch.linear(sketch.conv("input", 4, name="stem"), 5, name="head")
+    attributes: dict[str, Any] = {"axis": 1} if op is Op.SOFTMAX else {}
+    return sketch.graph(sketch.add(op, scores, name=str(op.value), **attributes))
+
+
 def _chain(seed: int) -> Graph:
     """Two convolutions with rectifier and pool between them, then a classifier."""
     sketch = Sketch("chain", (3, 8, 8), seed)
@@ -170,9 +183,18 @@ def all_cases() -> list[Case]:
     return cases
 
 
-def cases_for(operators: frozenset[Op]) -> list[Case]:
-    """Return the cases a target claims to run, given the operators it declares."""
-    return [case for case in all_cases() if case.operators <= operators]
+def cases_for(operators: frozenset[Op], host_operators: frozenset[Op] = frozenset()) -> list[Case]:
+    """Return the cases a target claims to run.
+
+    Args:
+        operators: What its accelerator runs, anywhere in a network.
+        host_operators: What its host computes; those that the accelerator lacks stand last.
+    """
+    found = [case for case in all_cases() if case.operators <= operators]
+    for seed, op in enumerate(_TAILS, start=50):
+        if op in host_operators - operators:
+            found.append(Case(f"tail {op.value}", _tailed(op, seed)))
+    return found
 
 
 def unsupported_case(operators: frozenset[Op]) -> Case | None:

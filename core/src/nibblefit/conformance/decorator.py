@@ -12,20 +12,21 @@ from nibblefit.conformance.records import Outcome, Record
 class _Session:
     """Runs the checks of one target once, lazily, in their order."""
 
-    def __init__(self, target: str | object, gaps: Mapping[str, str]) -> None:
+    def __init__(self, target: str | object, gaps: Mapping[str, str], part: str) -> None:
         self.target = target
+        self.part = part
         self.gaps = gaps
         self.records: dict[str, Record] | None = None
 
     def record(self, id: str) -> Record:  # noqa: A002
         if self.records is None:
-            found = table.run(self.target, known_gaps=self.gaps)
+            found = table.run(self.target, known_gaps=self.gaps, part=self.part)
             self.records = {record.id: record for record in found}
         return self.records[id]
 
 
 def target_checks(
-    target: str | object, *, known_gaps: Mapping[str, str] | None = None
+    target: str | object, *, known_gaps: Mapping[str, str] | None = None, part: str = ""
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Parametrize a test function over every check of a target.
 
@@ -38,11 +39,12 @@ def target_checks(
     Args:
         target: Entry-point name, or a target object.
         known_gaps: Check id → reason, strict in both directions.
+        part: One of the target's devices; empty: its default.
     """
     import pytest
 
     gaps = dict(known_gaps or {})
-    session = _Session(target, gaps)
+    session = _Session(target, gaps, part)
 
     def runner(id: str) -> Callable[[], None]:  # noqa: A002
         def call() -> None:

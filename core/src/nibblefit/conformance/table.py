@@ -51,6 +51,7 @@ def run(
     *,
     known_gaps: Mapping[str, str] | None = None,
     only: Iterable[str] | None = None,
+    part: str = "",
 ) -> list[Record]:
     """Check a target and return one record per check, in running order.
 
@@ -59,13 +60,15 @@ def run(
         known_gaps: Check id → reason. A listed check that fails is a known gap; one that passes
             fails, so that the list never goes stale. Unknown ids fail too.
         only: Ids to run (with everything they need); all by default.
+        part: One of the target's devices; empty: its default.
 
     Raises:
         PluginError: The target cannot be loaded at all.
+        RecipeError: The target has no such device.
     """
     gaps = dict(known_gaps or {})
     wanted = _closure(only) if only is not None else None
-    bench = Bench(target)
+    bench = Bench(target, part)
     records: list[Record] = []
     blocked: set[str] = set()
     try:

@@ -29,7 +29,9 @@ ERASED_AREA = (0.02, 0.2)
 class AugmentOptions(ReaderOptions):
     """Keys of ``data.augment``; zero or false switches a change off."""
 
-    shift: int = Field(default=0, ge=0, description="Largest shift along each axis, pixels.")
+    shift: int = Field(
+        default=0, ge=0, le=65_535, description="Largest shift along each axis, pixels."
+    )
     flip: bool = Field(default=False, description="Mirror the last axis in half of the samples.")
     rotate: float = Field(default=0.0, ge=0, le=180, description="Largest angle, degrees.")
     scale: float = Field(default=0.0, ge=0, lt=1, description="Largest change of size, share.")

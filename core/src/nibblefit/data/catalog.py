@@ -38,7 +38,13 @@ def make_data(recipe: Recipe, input_range: tuple[float, float] | None = None) ->
         InputError: A file is missing, malformed or contradicts another.
         MissingExtraError: The source needs an extra that is not installed.
     """
-    found = _read(recipe)
+    try:
+        found = _read(recipe)
+    except OSError as error:
+        raise InputError(
+            f"data.path '{recipe.data.path}' cannot be read: {error.strerror or error}",
+            hint="check its permissions",
+        ) from error
     if not isinstance(found, Material):
         return found
     low, high = recipe.data.range or input_range or (0.0, 1.0)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
-from nibblefit.ir.graph import Graph, frozen_mapping
+from nibblefit.ir.graph import Graph, Node, frozen_mapping
 from nibblefit.ir.numerics import Numerics
 from nibblefit.ir.ops import WEIGHTED, Op
+from nibblefit.quantization.fold import fold
 from nibblefit.quantization.size import graph_macs
 from nibblefit.quantization.support import Support, Verdict, support
 from nibblefit.recipe import Recipe
 from nibblefit.results import Finding, Report, Status, Table
 
-_COLUMNS = ("layer", "operator", "runs as", "weight bits", "weight bytes", "MACs", "finding")
+_COLUMNS = ("layer", "operator", "runs as", "bits", "weight bytes", "MACs", "verdict")
 RULE = "support.layer"
 
 
@@ -21,13 +23,18 @@ def inspect(graph: Graph, part: str, recipe: Recipe | None, numerics: Numerics) 
     verdicts = support(graph, numerics)
     macs = graph_macs(graph)
     bits = _weight_bits(graph, recipe, numerics)
-    rows = tuple(_row(graph, found, macs[found.node.name], bits) for found in verdicts)
+    folded = fold(graph)  # its layers have the biases that batch norm leaves behind
+    nodes = {node.name: node for node in folded.nodes}
+    rows = tuple(
+        _row(folded, found, nodes.get(found.node.name), macs[found.node.name], bits)
+        for found in verdicts
+    )
     fits = sum(found.verdict is not Verdict.REFUSED for found in verdicts)
     metrics = {
         "layers": float(len(verdicts)),
         "supported": float(fits),
         "parameters": float(sum(int(values.size) for values in graph.constants.values())),
-        "weight_bytes": float(sum(int(row[4]) for row in rows)),
+        "weight_bytes": float(sum(row[4] or 0 for row in rows)),
         "macs": float(sum(macs.values())),
     }
     return Report(
@@ -49,15 +56,27 @@ def _finding(found: Support) -> Finding:
     return Finding(RULE, Status.PASSED, f"{node.op.value}: {found.runs_as}", node.name)
 
 
-def _row(graph: Graph, found: Support, macs: int,
-         bits: Mapping[str, int]) -> tuple[str | int, ...]:  # fmt: skip
-    node, width = found.node, bits.get(found.node.name, 0)
-    stored = 0
-    if width:
-        bias = 4 * sum(int(graph.constants[c].size) for c in node.inputs[2:])
-        stored = -(-int(graph.constants[node.inputs[1]].size) * width // 8) + bias
-    verdict = found.verdict.value if not found.reason else f"{found.reason}; {found.remedy}"
-    return (node.name, node.op.value, found.runs_as or "-", width, stored, macs, verdict)
+_Row: TypeAlias = tuple[str, str, str | None, int | None, int | None, int | None, str]
+
+
+def _row(folded: Graph, found: Support, kept: Node | None, macs: int,
+         bits: Mapping[str, int]) -> _Row:  # fmt: skip
+    """Return a layer's row; what it does not have is None. Reasons stand in the findings.
+
+    Args:
+        folded: The graph with batch norm folded.
+        found: Verdict on the layer.
+        kept: The layer in `folded`; None if it went into another one.
+        macs: Its multiply-accumulates.
+        bits: Layer → width of its weights.
+    """
+    node, width = found.node, bits.get(found.node.name)
+    stored = None
+    if width and kept is not None:
+        biases = 4 * sum(int(folded.constants[name].size) for name in kept.inputs[2:])
+        stored = -(-int(folded.constants[kept.inputs[1]].size) * width // 8) + biases
+    return (node.name, node.op.value, found.runs_as or None, width, stored, macs or None,
+            found.verdict.value)  # fmt: skip
 
 
 def _weight_bits(graph: Graph, recipe: Recipe | None, numerics: Numerics) -> dict[str, int]:

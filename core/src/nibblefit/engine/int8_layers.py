@@ -131,7 +131,7 @@ def _split(layer: Layer) -> Prepare:
             raise NotApplicableError(f"sums of {layer.bound} exceed 2^24 even with halved weights")
     tail = onednn.Tail(_ones(layer), None, torch.float32)
     run_low, run_high = (_convolution(layer, half, tail) for half in (low, high))
-    bias = torch.from_numpy(layer.bias).to(torch.int32)
+    bias = torch.from_numpy(layer.bias.copy()).to(torch.int32)
     bias = bias.reshape(-1, *(1,) * layer.axes) if layer.axes else bias
 
     def run(x: Tensor) -> Tensor:

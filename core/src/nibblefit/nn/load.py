@@ -37,6 +37,8 @@ def load_source(section: ModelSection, folder: Path, input_shape: Shape) -> Grap
     shape = tuple(section.input_shape) or tuple(input_shape)
     weights = folder / section.weights if section.weights else None
     file = folder / section.source
+    for path in filter(None, (file, weights)):
+        _check_reachable(path)
     refuse_pickled(file)
     if section.source.lower().endswith(".onnx"):
         return _from_onnx(file, weights, shape)
@@ -49,6 +51,16 @@ def load_source(section: ModelSection, folder: Path, input_shape: Shape) -> Grap
             hint="state model.input_shape, such as [1, 28, 28] (channels first, no batch axis)",
         )
     return capture(module, shape, name=_name(section.source))
+
+
+def _check_reachable(path: Path) -> None:
+    """Refuse a path that may not even be looked at; whether it exists is asked later."""
+    try:
+        path.is_file()
+    except OSError as problem:
+        raise InputError(
+            f"{path} cannot be read: {problem.strerror}", hint="check its folder's permissions"
+        ) from problem
 
 
 def _name(source: str) -> str:

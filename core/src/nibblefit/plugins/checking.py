@@ -13,6 +13,7 @@ from nibblefit.errors import PluginError, did_you_mean
 from nibblefit.hooks import (
     API,
     ApiVersion,
+    CommandSpecs,
     ContributionSpecs,
     StageSpecs,
     TargetInfo,
@@ -36,7 +37,9 @@ def spec_names(*specs: type) -> tuple[str, ...]:
 
 #: Hooks that exactly one plugin answers.
 OWNED = spec_names(StageSpecs, TargetSpecs)
-ALL_HOOKS = (*OWNED, *spec_names(ContributionSpecs))
+#: Hooks that only a target can have and that no run asks.
+COMMANDS = spec_names(CommandSpecs)
+ALL_HOOKS = (*OWNED, *spec_names(ContributionSpecs), *COMMANDS)
 
 
 def check_info(plugin: object, entry_name: str, package: str) -> TargetInfo:
@@ -138,6 +141,14 @@ def check_hooks(plugin: object, where: str, *, may_own: bool) -> None:
                 f"{where}: '{hook}' is no hook of nibblefit {API}; {did_you_mean(hook, ALL_HOOKS)}"
             )
         wraps = mark.get("wrapper") or mark.get("hookwrapper")
+        if hook in COMMANDS:
+            if not may_own:
+                raise PluginError(
+                    f"{where} implements '{hook}'; commands belong to a target",
+                    hint="make the package a target, or ship a program of its own",
+                )
+            if wraps:
+                raise PluginError(f"{where}: '{hook}' cannot wrap; use @hookimpl alone")
         if not may_own and hook in OWNED and not wraps:
             raise PluginError(
                 f"{where} implements '{hook}'; an extension may only wrap it",

@@ -13,7 +13,7 @@ import pluggy
 import nibblefit
 from nibblefit.defaults import CoreDefaults
 from nibblefit.errors import NibblefitError, PluginError, StageError
-from nibblefit.hooks import ContributionSpecs, StageSpecs, TargetSpecs
+from nibblefit.hooks import CommandSpecs, ContributionSpecs, StageSpecs, TargetSpecs
 from nibblefit.plan import Plan, Stage
 from nibblefit.plugins.checking import OWNED
 from nibblefit.plugins.contract import Contract, check_result
@@ -53,7 +53,7 @@ class Manager:
         defaults = core or CoreDefaults(target.info.numerics)
         self.core = Plugin("core", defaults, "nibblefit", nibblefit.__version__)
         self._pluggy = pluggy.PluginManager("nibblefit")
-        for specs in (StageSpecs, TargetSpecs, ContributionSpecs):
+        for specs in (StageSpecs, TargetSpecs, ContributionSpecs, CommandSpecs):
             self._pluggy.add_hookspecs(specs)
         self._pluggy.register(Contract(self.owner), name="contract")
         # Registered first, asked last.

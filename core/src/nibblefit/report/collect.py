@@ -13,32 +13,24 @@ from nibblefit.models import Model
 from nibblefit.plan import Stage
 from nibblefit.recipe import Recipe
 from nibblefit.report import plots
+from nibblefit.report.comparison import compared, leading_metric
 from nibblefit.report.contents import (
     Bars,
     Contents,
     FileRow,
     Histogram,
-    Measured,
     MemoryPicture,
-    StepRow,
     Training,
 )
+from nibblefit.report.environment import environment_now
 from nibblefit.report.headlines import headlines
+from nibblefit.report.history import left_over, step_rows
 from nibblefit.report.memory import memory_pictures
-from nibblefit.report.sizes import activation_chart, size_chart
+from nibblefit.report.sizes import activation_chart, network_sizes, size_chart
+from nibblefit.report.variants import Variants
 from nibblefit.results import Artifact, Finding, Report, Status, Table
 from nibblefit.workspace import OpenRun
 from nibblefit.workspace.values import Value
-
-#: Journal events about a step → how the page calls them.
-_EVENTS = {
-    "started": "not finished",
-    "finished": "done",
-    "reused": "reused",
-    "failed": "failed",
-    "interrupted": "interrupted",
-}
-
 
 #: What stands for a step's name beside findings that come from no step.
 INSPECTION = "inspection"
@@ -56,22 +48,29 @@ class Result:
 def contents_of(run: OpenRun) -> Contents:
     """Return everything a report shows about a run; unfinished steps are left out.
 
-    Every step's value is read once and only numbers are kept, so memory stays bounded by the
+    Values are read one after another and only numbers are kept, so memory stays bounded by the
     largest step.
     """
     recipe = run.recipe
     parts = _Parts()
-    for step in run.steps:
+    variants = Variants(run)
+    for step in variants.current():
         manifest = run.manifest(step)
         parts.add(Result(step, manifest.stage, run.value(step)), run.folder(step), run.path)
     parts.add_inspection(run, recipe)
+    measured = compared(run, parts.reports)
     return Contents(
         title=parts.name or "Network",
         target=recipe.target.name,
         part=recipe.target.part or parts.part,
         folder=run.path.name,
-        headlines=headlines(parts.reports, parts.floats, parts.graphs),
-        measured=tuple(parts.measured()),
+        headlines=headlines(
+            measured,
+            leading_metric(list(parts.reports.values())),
+            parts.reports,
+            network_sizes(run, variants.final()),
+        ),
+        measured=measured,
         trainings=tuple(parts.trainings),
         noise=tuple(parts.noise),
         sizes=tuple(parts.sizes),
@@ -81,6 +80,7 @@ def contents_of(run: OpenRun) -> Contents:
         findings=tuple(parts.findings),
         tables=tuple(parts.tables),
         steps=step_rows(run),
+        left_over=left_over(run),
         files=tuple(parts.files),
         recipe=_recipe_text(run.path),
         provenance=tuple(_provenance(run, parts)),
@@ -92,9 +92,7 @@ class _Parts:
 
     def __init__(self) -> None:
         self.name = self.part = ""
-        self.reports: list[tuple[str, Report]] = []
-        self.floats: list[tuple[str, int]] = []
-        self.graphs: list[tuple[str, int]] = []
+        self.reports: dict[str, Report] = {}
         self.histories: list[tuple[Mapping[str, float], ...]] = []
         self.trainings: list[Training] = []
         self.noise: list[Bars] = []
@@ -120,10 +118,7 @@ class _Parts:
                 self._add_report(result.step, result.value)
 
     def _add_model(self, step: str, stage: str, model: Model) -> None:
-        from nibblefit.report.sizes import float_bytes
-
         self.name = self.name or model.graph.name
-        self.floats.append((step, float_bytes(model.graph)))
         own = self._own_epochs(model)
         if stage == Stage.TRAIN and own:
             self.trainings.append(Training(step, own))
@@ -137,11 +132,8 @@ class _Parts:
         return tuple(dict(epoch) for epoch in model.history[inherited:])
 
     def _add_graph(self, step: str, graph: QuantizedGraph) -> None:
-        from nibblefit.report.sizes import stored_bytes
-
         self.name = graph.name or self.name
         self.classes = graph.metadata.get("class_names", self.classes)
-        self.graphs.append((step, stored_bytes(graph)))
         # The last graph is what the chip gets; earlier ones are steps on the way there.
         sized = size_chart(step, graph)
         self.sizes = [*([sized] if sized else []), activation_chart(step, graph)]
@@ -159,7 +151,7 @@ class _Parts:
                                                 artifact.target, error.hint)))  # fmt: skip
 
     def _add_report(self, step: str, report: Report) -> None:
-        self.reports.append((step, report))
+        self.reports[step] = report
         self.findings += [(step, finding) for finding in report.findings]
         self.histograms += plots.reported_histograms(report)
         for table in report.tables:
@@ -182,15 +174,11 @@ class _Parts:
         self.findings[:0] = [(INSPECTION, finding) for finding in report.findings]
         self.tables[:0] = [(INSPECTION, table) for table in report.tables]
 
-    def measured(self) -> Iterator[Measured]:
-        """Return the metrics of every evaluation."""
-        for step, report in self.reports:
-            if report.metrics:
-                yield Measured(step, report.subject, dict(report.metrics))
-
     def confusions(self) -> Iterator[Any]:
         """Return the first and the last confusion matrix: float and integer network."""
-        found = [plots.confusion(step, report, self.classes) for step, report in self.reports]
+        found = [
+            plots.confusion(step, report, self.classes) for step, report in self.reports.items()
+        ]
         drawn = [matrix for matrix in found if matrix is not None]
         yield from drawn if len(drawn) < 3 else (drawn[0], drawn[-1])
 
@@ -207,26 +195,6 @@ def file_rows(artifact: Artifact, folder: Path, root: Path) -> Iterator[FileRow]
         yield FileRow(file.role, path.as_posix(), size, file.sha256)
 
 
-def step_rows(run: OpenRun) -> tuple[StepRow, ...]:
-    """Return one row per step that was ever started, with its last state and why it ran."""
-    states: dict[str, dict[str, Any]] = {}
-    for event in run.journal():
-        if event["event"] in _EVENTS and isinstance(event.get("step"), str):
-            states.setdefault(event["step"], {}).update(event)
-    return tuple(
-        _step_row(run, step, states.get(step, {})) for step in dict.fromkeys((*run.steps, *states))
-    )
-
-
-def _step_row(run: OpenRun, step: str, state: Mapping[str, Any]) -> StepRow:
-    why = str(state.get("reason", ""))
-    if step not in run.steps:
-        return StepRow(step, "", _EVENTS[state["event"]], None, why)
-    manifest = run.manifest(step)
-    status = _EVENTS[state.get("event", "finished")]
-    return StepRow(step, manifest.stage, status, manifest.seconds, why)
-
-
 def _recipe_text(folder: Path) -> str:
     path = folder / "recipe.toml"
     return path.read_text("utf-8", errors="replace") if path.is_file() else ""
@@ -241,6 +209,7 @@ def _provenance(run: OpenRun, parts: _Parts) -> Iterator[tuple[str, str]]:
         yield "plugin", str(starts[-1].get("target", ""))
         yield "first started", str(starts[0].get("time", ""))
     yield "last step finished", max(run.manifest(step).finished for step in run.steps)
+    yield from environment_now()
     yield "seed", str(run.recipe.run.seed)
     yield "digest of the recipe", recipe_digest(run.recipe)
     yield from ((f"digest of the {name}", digest) for name, digest in parts.digests)

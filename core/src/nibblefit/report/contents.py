@@ -28,11 +28,22 @@ class Headline:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Metrics of one evaluated subject, in the order of the run."""
+    """Metrics of one evaluated subject, in the order of the run.
+
+    Attributes:
+        against: Evaluate step it is compared with, empty for none.
+        drop: What the leading metric lost since then; negative for a gain.
+        chosen: ``winner`` of a search or ``last round`` of a repeat, else empty.
+        final: Whether the plan goes on with it: no earlier round, no candidate that lost.
+    """
 
     step: str
     subject: str
     metrics: dict[str, float]
+    against: str = ""
+    drop: float | None = None
+    chosen: str = ""
+    final: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +138,7 @@ class Contents:
     findings: tuple[tuple[str, Finding], ...] = ()
     tables: tuple[tuple[str, Table], ...] = ()
     steps: tuple[StepRow, ...] = ()
+    left_over: tuple[str, ...] = ()
     files: tuple[FileRow, ...] = ()
     recipe: str = ""
     provenance: tuple[tuple[str, str], ...] = ()

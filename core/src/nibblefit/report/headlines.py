@@ -2,62 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from nibblefit.report import wording
-from nibblefit.report.contents import Headline, Tone
+from nibblefit.report.contents import Headline, Measured, Tone
 from nibblefit.report.exactness import exactness_of
+from nibblefit.report.sizes import NetworkSizes
 from nibblefit.results import Report
 
 
-def headlines(reports: Sequence[tuple[str, Report]], floats: Sequence[tuple[str, int]],
-              graphs: Sequence[tuple[str, int]]) -> tuple[Headline, ...]:  # fmt: skip
+def headlines(measured: Sequence[Measured], metric: str, reports: Mapping[str, Report],
+              sizes: NetworkSizes) -> tuple[Headline, ...]:  # fmt: skip
     """Return the headline numbers.
 
     Args:
-        reports: Evaluate step → report, in the order of the run.
-        floats: Step → bytes of its float model.
-        graphs: Step → bytes of its integer graph.
+        measured: Evaluations in the order of the run; earlier rounds and candidates that lost are
+            left out.
+        metric: Metric that stands for accuracy.
+        reports: Evaluate step → report.
+        sizes: Sizes of the networks.
     """
-    return (*_accuracies(reports), *_size(floats, graphs), *_exactness(reports))
+    shown = [one for one in measured if one.final and metric in one.metrics]
+    return (*_accuracies(shown, metric, reports), *_size(sizes), *_exactness(reports.values()))
 
 
-def leading_metric(reports: Sequence[Report]) -> str:
-    """Return the metric that stands for accuracy: the first share of one, else the first."""
-    names = [name for report in reports for name in report.metrics]
-    return next((n for n in names if wording.is_fraction(n)), names[0] if names else "")
-
-
-def _accuracies(reports: Sequence[tuple[str, Report]]) -> list[Headline]:
-    name = leading_metric([report for _, report in reports])
-    measured = [report for _, report in reports if name in report.metrics]
+def _accuracies(measured: Sequence[Measured], metric: str,
+                reports: Mapping[str, Report]) -> list[Headline]:  # fmt: skip
     found = []
-    for index, report in enumerate(measured):
-        value = report.metrics[name]
-        detail, tone = name, Tone.PLAIN
-        if index and wording.is_fraction(name):
-            change = measured[0].metrics[name] - value
-            word = "gain" if change < 0 else "drop"
-            detail = f"{name}, {word} {wording.drop(abs(change))}"
+    for index, one in enumerate(measured):
+        detail, tone = metric, Tone.PLAIN
+        if one.drop is not None and wording.is_fraction(metric):
+            change = wording.change(one.drop)
+            detail = f"{metric}, {'no change' if change == 'none' else change}"
         if index == len(measured) - 1 and index:
-            tone = Tone.BAD if report.failed else Tone.GOOD
-        found.append(Headline(_capital(report.subject), wording.metric(name, value), detail, tone))
+            tone = Tone.BAD if reports[one.step].failed else Tone.GOOD
+        value = wording.metric(metric, one.metrics[metric])
+        found.append(Headline(_capital(one.subject), value, detail, tone))
     return found
 
 
-def _size(floats: Sequence[tuple[str, int]], graphs: Sequence[tuple[str, int]]) -> list[Headline]:
-    if not graphs:
+def _size(sizes: NetworkSizes) -> list[Headline]:
+    if sizes.integer_bytes is None:
         return []
-    stored = graphs[-1][1]
-    detail = "weights, biases, tables"
-    if floats and stored:
-        before = floats[0][1]
-        detail = f"float32 {wording.size(before)}, {before / stored:.1f} times smaller"
-    return [Headline("Size of constants", wording.size(stored), detail)]
+    detail = sizes.comparison or "weights, biases, tables"
+    return [Headline("Size of constants", wording.size(sizes.integer_bytes), detail)]
 
 
-def _exactness(reports: Sequence[tuple[str, Report]]) -> list[Headline]:
-    exactness = exactness_of(report for _, report in reports)
+def _exactness(reports: Iterable[Report]) -> list[Headline]:
+    exactness = exactness_of(reports)
     if exactness is None:
         return []
     tones = {"exact": Tone.GOOD, "differs": Tone.BAD}

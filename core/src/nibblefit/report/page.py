@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from typing import Any
 
 import nibblefit
 from nibblefit.errors import MissingExtraError
 from nibblefit.report import figures, wording
+from nibblefit.report.comparison import results_table, shared_metrics
 from nibblefit.report.contents import (
     Banks,
     Confusion,
     Contents,
     Histogram,
-    Measured,
     MemoryPicture,
     Training,
 )
-from nibblefit.results import Table
 
 #: Matrices with more classes are shown as a list of the most frequent mistakes.
 MOST_CLASSES_IN_A_MATRIX = 20
@@ -46,7 +44,7 @@ def page(contents: Contents) -> str:
     return template.render(
         page=contents,
         sections=_sections(contents),
-        accuracy=_accuracy(contents),
+        accuracy=results_table(contents.measured, _leading(contents)),
         curves=[curve for training in contents.trainings for curve in _curves(training)],
         pictures=[_picture(picture) for picture in contents.memory],
         confusions=[_confusion(confusion) for confusion in contents.confusions],
@@ -55,12 +53,6 @@ def page(contents: Contents) -> str:
         style=here.joinpath("style.css").read_text("utf-8"),
         version=nibblefit.__version__,
     )
-
-
-def shared_metrics(measured: Sequence[Measured]) -> list[str]:
-    """Return the metrics that can be compared: all of a lone subject, else those of two or more."""
-    counts = Counter(name for one in measured for name in one.metrics)
-    return [name for name, count in counts.items() if count > 1 or len(measured) == 1]
 
 
 def _all_numbers(items: Iterable[Any]) -> bool:
@@ -84,19 +76,9 @@ def _sections(contents: Contents) -> list[tuple[str, str]]:
     return [(anchor, heading) for anchor, heading, content in headings if content]
 
 
-def _accuracy(contents: Contents) -> Table:
+def _leading(contents: Contents) -> str:
     names = shared_metrics(contents.measured)
-    leading = next((name for name in names if wording.is_fraction(name)), "")
-    base = next((m.metrics[leading] for m in contents.measured if leading in m.metrics), None)
-    rows = []
-    for index, measured in enumerate(contents.measured):
-        values = [wording.metric(n, measured.metrics[n]) if n in measured.metrics else "–"
-                  for n in names]  # fmt: skip
-        own = measured.metrics.get(leading)
-        fall = wording.drop(base - own) if index and base is not None and own is not None else "–"
-        rows.append((measured.subject, measured.step, *values, *([fall] if leading else [])))
-    columns = ("what", "step", *names, *(["drop"] if leading else []))
-    return Table("Accuracy", columns, tuple(rows))
+    return next((name for name in names if wording.is_fraction(name)), "")
 
 
 def _curves(training: Training) -> Iterator[tuple[str, str]]:

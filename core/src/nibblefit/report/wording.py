@@ -24,9 +24,17 @@ def metric(name: str, value: float) -> str:
     return f"{value:.4g}"
 
 
-def drop(value: float) -> str:
-    """Return a loss of accuracy in percentage points; a gain is negative."""
-    return f"{100 * value + 0.0:.2f} points"
+def change(drop: float) -> str:
+    """Return ``drop 0.28 points``, ``gain 0.28 points`` or ``none``, in percentage points."""
+    points = f"{100 * abs(drop):.2f} points"
+    if points == "0.00 points":
+        return "none" if drop == 0 else "under 0.01 points"
+    return f"{'drop' if drop > 0 else 'gain'} {points}"
+
+
+def reason(text: str) -> str:
+    """Return why a step ran; the runner's word for a step without earlier result is put plainly."""
+    return "first run" if text == "not run yet" else text
 
 
 def size(count: int | None) -> str:

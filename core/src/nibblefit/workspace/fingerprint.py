@@ -25,7 +25,8 @@ def network_files(recipe: Recipe) -> dict[str, str]:
     Files that do not exist are left to the loader to complain about.
     """
     base = Path(recipe.folder)
-    files = set(_source_files(recipe.model.source, base))
+    with explained(f"read {base / recipe.model.source}"):
+        files = set(_source_files(recipe.model.source, base))
     if recipe.model.weights:
         files.add(base / recipe.model.weights)
     return _digests(files, base)
@@ -37,9 +38,11 @@ def data_files(recipe: Recipe) -> dict[str, str]:
     if not recipe.data.path:
         return {}
     path = base / recipe.data.path
-    if path.is_dir():
+    with explained(f"read {path}"):
+        is_folder, is_file = path.is_dir(), path.is_file()
+    if is_folder:
         return {f"file {recipe.data.path}": _folder_digest(path)}
-    if path.is_file():
+    if is_file:
         return _digests({path}, base)
     return _digests(set(_source_files(recipe.data.path, base)), base)
 
@@ -47,9 +50,9 @@ def data_files(recipe: Recipe) -> dict[str, str]:
 def _digests(files: set[Path], base: Path) -> dict[str, str]:
     found = {}
     for path in sorted(files):
-        if path.is_file():
-            name = path.relative_to(base) if path.is_relative_to(base) else path
-            with explained(f"read {path}"):
+        with explained(f"read {path}"):
+            if path.is_file():
+                name = path.relative_to(base) if path.is_relative_to(base) else path
                 found[f"file {name.as_posix()}"] = file_digest(path)
     return found
 

@@ -11,13 +11,14 @@ from nibblefit.ir.quantized import QuantizedGraph
 from nibblefit.models import Model
 from nibblefit.nn.network import Network
 from nibblefit.run import Run
-from nibblefit_maxim.folding import fold_model
-from nibblefit_maxim.fusing.fuser import fuse
 from nibblefit_maxim.numerics import DATA_FRAC
+from nibblefit_maxim.options import MaximOptions
 from nibblefit_maxim.parts import part_named
+from nibblefit_maxim.qat.clipped import ClippedNetwork
 from nibblefit_maxim.qat.network import QatNetwork, Simulation
+from nibblefit_maxim.qat.normalization import fold_for
 from nibblefit_maxim.qat.phases import QAT_PHASE
-from nibblefit_maxim.qat.start import decisions_of, fused_of, start
+from nibblefit_maxim.qat.start import decisions_of, fused_for, fused_of, start
 from nibblefit_maxim.quantize import quantize_network
 from nibblefit_maxim.settings import LayerSettings
 
@@ -25,6 +26,9 @@ from nibblefit_maxim.settings import LayerSettings
 def network_of(run: Run, model: Model) -> nn.Module:
     """Return the trainable module: quantizing once the model has thresholds, else plain float."""
     decisions = decisions_of(model)
+    options: MaximOptions = run.options
+    if decisions is None and options.generation == "v1":
+        return ClippedNetwork(model.graph, fused_of(model.graph, run))
     if decisions is None:
         return Network(model.graph)
     fused = fused_of(model.graph, run)
@@ -54,10 +58,10 @@ def simulation_of(run: Run, model: Model, graph: QuantizedGraph) -> nn.Module:
     Codes, scales and roundings are computed from the float weights by the training code; of the
     graph only the frozen decisions are taken: formats of activations, weight widths, quantiles.
     """
-    folded = fold_model(model)
+    options: MaximOptions = run.options
+    folded = model if decisions_of(model) else fold_for(model, options.generation)
     part = part_named(str(graph.metadata.get("part", run.part)))
-    is_wide = any(graph.tensors[name].format.bits == 32 for name in graph.outputs)
-    fused = fuse(folded.graph, part, wide_output=is_wide).require(part.title)
+    fused = fused_for(folded.graph, part, options)
     widths: Mapping[str, Any] = graph.metadata["weight_bits"]
     quantiles: Mapping[str, Any] = graph.metadata["shift_quantile"]
     settings = {
@@ -67,4 +71,4 @@ def simulation_of(run: Run, model: Model, graph: QuantizedGraph) -> nn.Module:
     for name in (fused.input, *(layer.tensor for layer in fused.layers if not layer.wide)):
         frac = graph.tensors[name].format.scale.frac
         thresholds[name] = DATA_FRAC - (frac[0] if frac else DATA_FRAC)
-    return Simulation(QatNetwork(folded.graph, fused, settings, thresholds))
+    return Simulation(QatNetwork(folded.graph, fused, settings, thresholds), graph)

@@ -57,5 +57,5 @@ def read_files_back(run: Run, artifact: Artifact) -> QuantizedGraph:
         raise InputError(f"{paths['sample'].name}: not a sample input: {error}") from error
     return read_files(
         paths["yaml"], paths["checkpoint"], tuple(sample.shape), part_named(artifact.part),
-        output_shapes=[tuple(shape) for shape in artifact.notes.get("output_shapes", ())],
+        flags=artifact.notes.get("flags", ()), host=artifact.notes.get("host"),
     )  # fmt: skip

@@ -8,12 +8,15 @@ from typing import Any
 from nibblefit.errors import RecipeError
 from nibblefit.ir.graph import Graph, frozen_mapping
 from nibblefit.results import Finding, Report, Status, Table
-from nibblefit_maxim.fusing.fuser import fuse
+from nibblefit_maxim.fusing.fuser import fuse_for
 from nibblefit_maxim.fusing.network import FusedNetwork
+from nibblefit_maxim.layers import HardwareLayer
+from nibblefit_maxim.memory.figures import bias_table, data_table, fit_report, instance_bytes
 from nibblefit_maxim.memory.needs import LayerNeeds
+from nibblefit_maxim.memory.plan import MemoryPlan
 from nibblefit_maxim.memory.planner import try_plan
 from nibblefit_maxim.options import MaximOptions
-from nibblefit_maxim.parts import Part
+from nibblefit_maxim.parts import PROCESSORS_PER_QUADRANT, Part
 from nibblefit_maxim.preparation import layer_needs
 from nibblefit_maxim.settings import layer_settings
 
@@ -24,7 +27,7 @@ def inspect_graph(
     options: MaximOptions,
     overrides: Mapping[str, Mapping[str, Any]],
 ) -> Report:
-    """Return one finding per layer and, if all are supported, the memory plan.
+    """Return one finding per layer and, if all are supported, how the network fits the memories.
 
     Args:
         graph: Float graph.
@@ -32,32 +35,74 @@ def inspect_graph(
         options: The target's options.
         overrides: Per-layer settings of the recipe.
     """
-    fused = fuse(graph, part, wide_output=options.wide_output)
-    refused = {refusal.layer for refusal in fused.refusals}
-    findings = [
-        Finding(
-            "maxim.layer", Status.PASSED, f"'{layer.name}' runs as {layer.describe()}", layer.name
-        )
-        for layer in fused.layers
-        if layer.name not in refused
-    ]
-    findings += [
-        Finding("maxim.layer", Status.FAILED, f"'{r.layer}': {r.reason}", r.layer, r.hint)
-        for r in fused.refusals
-    ]
+    fused = fuse_for(graph, part, options)
+    findings = _layer_findings(fused)
     tables = [_layer_table(fused)]
     metrics: dict[str, float] = {"layers": len(fused.layers)}
+    arrays: dict[str, Any] = {}
     if not fused.refusals:
         needs, problems = _needs(fused, options, overrides)
         findings += problems
-        plan, shortages = try_plan(needs, part, fused.input)
+        plan, shortages = try_plan(needs, part, fused.input, [out.tensor for out in fused.outputs])
         findings += [shortage.finding() for shortage in shortages]
         if plan is not None:
-            tables.append(plan.table())
-            metrics = plan.metrics()
+            fit = fit_report(plan)
+            findings += fit.findings
+            tables += [plan.table(), _weight_grid(plan), bias_table(plan), data_table(plan)]
+            metrics = dict(fit.metrics)
+            arrays = _arrays(plan)
     return Report(
-        f"inspection for {part.title}", frozen_mapping(metrics), tuple(findings), tuple(tables)
+        f"inspection for {part.title}",
+        frozen_mapping(metrics),
+        tuple(findings),
+        tuple(tables),
+        frozen_mapping(arrays),
     )
+
+
+def _runs_as(layer: HardwareLayer) -> str:
+    """Return what a layer runs as, and what was rewritten for it."""
+    return "; ".join((f"'{layer.name}' runs as {layer.describe()}", *layer.notes))
+
+
+def _layer_findings(fused: FusedNetwork) -> list[Finding]:
+    """Return what every layer runs as, or why it cannot."""
+    refused = {refusal.layer for refusal in fused.refusals}
+    found = [
+        Finding("maxim.layer", Status.PASSED, _runs_as(layer), layer.name)
+        for layer in fused.layers
+        if layer.name not in refused
+    ]
+    found += [
+        Finding("maxim.host", Status.PASSED, f"'{n.name}' ({n.op}) runs on the host", n.name)
+        for n in fused.host
+    ]
+    found += [
+        Finding("maxim.layer", Status.FAILED, f"'{r.layer}': {r.reason}", r.layer, r.hint)
+        for r in fused.refusals
+    ]
+    return found
+
+
+def _weight_grid(plan: MemoryPlan) -> Table:
+    """Return the weight words of all processors, one quadrant per row."""
+    columns = ("quadrant", *(f"+{index}" for index in range(PROCESSORS_PER_QUADRANT)))
+    words = plan.kernel_words
+    rows = tuple(
+        (f"{first // PROCESSORS_PER_QUADRANT}", *words[first : first + PROCESSORS_PER_QUADRANT])
+        for first in range(0, len(words), PROCESSORS_PER_QUADRANT)
+    )
+    title = f"Weight memory: words of {plan.part.kernel_words} on each processor"
+    return Table(title, columns, rows)
+
+
+def _arrays(plan: MemoryPlan) -> dict[str, Any]:
+    """Return how full every memory is as lists, for pictures and programs."""
+    return {
+        "kernel_words": plan.kernel_words,
+        "bias_bytes": plan.bias_bytes,
+        "instance_bytes": tuple(tuple(row) for row in instance_bytes(plan)),
+    }
 
 
 def _needs(

@@ -14,6 +14,7 @@ from math import prod
 
 from nibblefit.fixed.formats import IntArray
 from nibblefit.ir.graph import Shape
+from nibblefit_maxim.embedding import Embedding
 
 
 class Operator(StrEnum):
@@ -52,12 +53,17 @@ class PoolKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """A pooling window. A window of one with a larger stride is plain subsampling."""
+    """A pooling window. A window of one with a larger stride is plain subsampling.
+
+    An average is truncated toward zero, or, if `is_rounded`, rounded half away from zero, which
+    the compiler's flag ``--avg-pool-rounding`` chooses for the 2-D pools of a whole network.
+    """
 
     kind: PoolKind
     window: tuple[int, ...]
     stride: tuple[int, ...]
     dilation: tuple[int, ...]
+    is_rounded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +89,16 @@ class HardwareLayer:
         wide: The 32-bit accumulator is written as it is.
         weight, bias: Names of the constants, empty if there is none.
         is_normed: A batch norm follows, which folding turns into weights and a bias.
-        identity: A 1×1 convolution that hands its input on unchanged, inserted where the
-            hardware has an activation only behind an operator.
+        identity: It hands its input on unchanged and has no weights of its own: a 1×1
+            convolution or linear layer inserted where the hardware needs an operator; with more
+            padding than its kernel takes up, it adds a frame of zeros; transposed, it repeats
+            every position twice along both axes.
         sources: Names of the float nodes it covers.
         output: Name of the tensor it writes, the float tensor of the last covered node; empty:
             the layer's own name.
+        embedding: How the stored weights become the hardware's; None: they are the same.
+        packed: Operands that lie side by side in the one input tensor, as a network's input can.
+        notes: What was rewritten to make the layer, as sentences for reports.
     """
 
     name: str
@@ -111,6 +122,9 @@ class HardwareLayer:
     identity: bool = False
     sources: tuple[str, ...] = ()
     output: str = ""
+    embedding: Embedding | None = None
+    packed: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def tensor(self) -> str:
@@ -145,7 +159,7 @@ class HardwareLayer:
     @property
     def operands(self) -> int:
         """Values read per channel and position."""
-        return len(self.inputs) if self.eltwise else 1
+        return (self.packed or len(self.inputs)) if self.eltwise else 1
 
     def describe(self) -> str:
         """Return one line such as ``max pool 2×2 + conv2d 3×3 + relu``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nibblefit.errors import GraphError
-from nibblefit.fixed.formats import Rounding
+from nibblefit.fixed.formats import IntArray, Rounding
 from nibblefit.fixed.steps import Clamp, Divide, ShiftLeft, ShiftRight, Steps
 from nibblefit.ir.ops import ELEMENTWISE, WEIGHTED, Op
 from nibblefit.ir.quantized import Placement, QuantizedGraph, QuantizedNode
@@ -18,9 +18,15 @@ from nibblefit_maxim.layers import (
     Pool,
     PoolKind,
 )
+from nibblefit_maxim.lower import ROUNDED_POOLS
+from nibblefit_maxim.numerics import POOL_ROUNDING
+from nibblefit_maxim.parts import PARTS
 
 _POOLS = {Op.MAX_POOL: PoolKind.MAX, Op.AVG_POOL: PoolKind.AVG}
 _ONLY_MOVING = frozenset({Op.CONCAT, Op.FLATTEN, Op.IDENTITY})
+#: Other ways of reading the same memory; they belong to the layer that reads.
+_VIEWS = frozenset({Op.RESHAPE, Op.SPLIT})
+_ROUNDINGS = {POOL_ROUNDING: False, ROUNDED_POOLS: True}
 
 
 def lift(graph: QuantizedGraph) -> tuple[IntegerLayer, ...]:
@@ -31,7 +37,7 @@ def lift(graph: QuantizedGraph) -> tuple[IntegerLayer, ...]:
     """
     groups: dict[str, list[QuantizedNode]] = {}
     for node in graph.nodes:
-        if node.placement is Placement.ACCELERATOR:
+        if node.placement is Placement.ACCELERATOR and node.op not in _VIEWS:
             groups.setdefault(node.layer or node.name, []).append(node)
     return tuple(_Layer(graph, name, nodes).lift() for name, nodes in groups.items())
 
@@ -66,6 +72,7 @@ class _Layer:
         operands = [graph.tensors[name].shape for name in inputs]
         channels = operands[0][0] if self._eltwise else sum(shape[0] for shape in operands)
         shape = (channels, *operands[0][1:])
+        read, packed = self._sources(inputs)
         kind = self._kind()
         conv = self._operator if kind is not Operator.LINEAR else None
         wide = self._operator is not None and graph.tensors[output].format.bits == 32
@@ -74,7 +81,7 @@ class _Layer:
         layer = HardwareLayer(
             name=self._name,
             operator=kind,
-            inputs=inputs,
+            inputs=read,
             input_shape=shape,
             output_shape=graph.tensors[output].shape,
             pool=self._pool(),
@@ -89,8 +96,21 @@ class _Layer:
             wide=wide,
             weight=self._operator.inputs[1] if self._operator else "",
             output=output,
+            packed=packed,
         )
         return self._integers(layer)
+
+    def _sources(self, inputs: tuple[str, ...]) -> tuple[tuple[str, ...], int]:
+        """Return the tensors behind views, and how many operands lie in one of them."""
+        producers, found, packed = self._graph.producers(), [], 0
+        for name in inputs:
+            source, node = name, producers.get(name)
+            while node is not None and node.op in _VIEWS:
+                packed += node.op is Op.SPLIT
+                source = node.inputs[0]
+                node = producers.get(source)
+            found.append(source)
+        return (found[0],) if packed else tuple(found), packed
 
     def _kind(self) -> Operator:
         if self._operator is None:
@@ -107,15 +127,19 @@ class _Layer:
             return None
         node = self._pools[0]
         attributes = node.attributes
-        pool = Pool(
-            _POOLS[node.op], tuple(attributes["kernel"]), tuple(attributes["strides"]),
-            tuple(attributes["dilations"]),
-        )  # fmt: skip
-        if pool.kind is PoolKind.AVG:
+        kind, rounded = _POOLS[node.op], False
+        if kind is PoolKind.AVG:
             divisor = node.steps[0] if node.steps else None
-            if not isinstance(divisor, Divide) or divisor.rounding is not Rounding.TOWARD_ZERO:
-                raise GraphError(f"node '{node.name}' does not truncate its average toward zero")
-        return pool
+            if not isinstance(divisor, Divide) or divisor.rounding not in _ROUNDINGS:
+                raise GraphError(
+                    f"node '{node.name}' neither truncates its average toward zero nor rounds it "
+                    "half away from zero"
+                )
+            rounded = _ROUNDINGS[divisor.rounding]
+        window, stride, dilation = (
+            tuple(attributes[key]) for key in ("kernel", "strides", "dilations")
+        )
+        return Pool(kind, window, stride, dilation, rounded)
 
     def _pools_first(self) -> bool:
         if not self._pools or self._eltwise is None:
@@ -134,14 +158,18 @@ class _Layer:
         in_frac = _frac(graph, layer.inputs[0])
         if node is None:
             return IntegerLayer(layer, in_frac=in_frac, out_frac=in_frac)
+        weights = graph.constants[node.inputs[1]]
+        bits = graph.tensors[node.inputs[1]].format.bits
+        is_binary = self._is_binary(weights, bits)
         item = IntegerLayer(
             layer,
-            graph.constants[node.inputs[1]],
+            weights,
             graph.constants[node.inputs[2]] if len(node.inputs) > 2 else None,
-            graph.tensors[node.inputs[1]].format.bits,
+            1 if is_binary else bits,
             _frac(graph, node.inputs[1]),
             in_frac,
             in_frac if layer.wide else _frac(graph, layer.tensor),
+            is_binary,
         )
         if not layer.wide and item.right_shift != _right_shift(node.steps, node.name):
             raise GraphError(
@@ -149,6 +177,12 @@ class _Layer:
                 f"formats ask for {item.right_shift}"
             )
         return item
+
+    def _is_binary(self, weights: IntArray, bits: int) -> bool:
+        """Return whether two-bit codes are all plus or minus one, which needs one bit only."""
+        part = PARTS.get(str(self._graph.metadata.get("part")))
+        can = part is not None and part.has_binary and bits == 2
+        return can and bool((abs(weights) == 1).all())
 
 
 def _frac(graph: QuantizedGraph, tensor: str) -> int:

@@ -13,15 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from nibblefit.fixed.formats import Format, IntArray, Scale
+from nibblefit.fixed.formats import Format, IntArray, Rounding, Scale
 from nibblefit.fixed.steps import Clamp, Divide, ShiftLeft, Steps
 from nibblefit.ir.graph import Shape, frozen_mapping
 from nibblefit.ir.ops import Op
-from nibblefit.ir.quantized import Placement, QuantizedGraph, QuantizedNode, QuantizedTensor
+from nibblefit.ir.quantized import QuantizedGraph, QuantizedNode, QuantizedTensor
 from nibblefit.ir.shapes import infer_shapes
 from nibblefit_maxim.layers import (
     Activation,
     Eltwise,
+    HardwareLayer,
     IntegerLayer,
     Operator,
     Pool,
@@ -36,6 +37,9 @@ from nibblefit_maxim.numerics import (
     output_steps,
 )
 
+#: Rounding of averages with the compiler's flag --avg-pool-rounding: half away from zero.
+#: Source: measured with ai8x-synthesis ab4f4c0 (−0.5 → −1, 0.5 → 1).
+ROUNDED_POOLS = Rounding.HALF_AWAY
 _TO_BYTE = (Clamp(-128, 127),)
 _ELTWISE_OPS = {Eltwise.ADD: Op.ADD, Eltwise.SUB: Op.SUB, Eltwise.OR: Op.OR, Eltwise.XOR: Op.XOR}
 _OPERATOR_OPS = {
@@ -93,13 +97,30 @@ class GraphBuilder:
         frac = self._tensors[tensor].format.scale.frac
         return frac[0] if frac else 0
 
-    def add_constant(self, name: str, values: IntArray, form: Format) -> str:
-        """Store a constant once; two layers that share weights share its name."""
+    def add_constant(self, name: str, values: IntArray, form: Format, layer: str = "") -> str:
+        """Store a constant and return its name.
+
+        Layers that share weights share its name as long as their codes are the same; `layer`
+        tells the names apart where they are not.
+        """
         array = np.array(values, dtype=np.int64)
         array.flags.writeable = False
+        known = self._tensors.get(name)
+        if known is not None and layer:
+            same = known.format == form and np.array_equal(self._constants[name], array)
+            name = name if same else f"{layer}:{name}"
         self._constants[name] = array
         self._tensors[name] = QuantizedTensor(name, array.shape, form)
         return name
+
+    def add_host(self, node: QuantizedNode, result: QuantizedTensor) -> None:
+        """Append a node that host software computes."""
+        self._nodes.append(node)
+        self._tensors[result.name] = result
+
+    def tensor(self, name: str) -> QuantizedTensor:
+        """Return a tensor's shape and format."""
+        return self._tensors[name]
 
     def split(self, tensor: str, parts: int, layer: str) -> tuple[str, ...]:
         """Split a tensor's channels into equal operands; returns their names."""
@@ -120,23 +141,6 @@ class GraphBuilder:
         link = _Link("reshape", Op.RESHAPE, attributes=frozen_mapping({"shape": shape}))
         return self._emit(link, (tensor,), f"{layer}.reshape", layer, "")
 
-    def host_shape(self, tensor: str, shape: Shape, name: str) -> str:
-        """Return `tensor`, or a reshaping on the host called `name` if its shape differs."""
-        if self.shape(tensor) == shape:
-            return tensor
-        self._nodes.append(
-            QuantizedNode(
-                name,
-                Op.RESHAPE,
-                (tensor,),
-                (name,),
-                frozen_mapping({"shape": shape}),
-                placement=Placement.HOST,
-            )
-        )
-        self._tensors[name] = QuantizedTensor(name, shape, self._tensors[tensor].format)
-        return name
-
     def add_layer(self, item: IntegerLayer) -> None:
         """Append the nodes of one layer.
 
@@ -144,7 +148,7 @@ class GraphBuilder:
             GraphError: Shapes do not fit.
         """
         layer = item.layer
-        tensors, links = self._operands(item)
+        tensors, links = self._operands(layer)
         links += self._operator_links(item)
         if not links:
             links = [_Link("", Op.IDENTITY)]
@@ -191,10 +195,27 @@ class GraphBuilder:
         self._tensors[name] = QuantizedTensor(name, shape, form)
         return name
 
-    def _operands(self, item: IntegerLayer) -> tuple[tuple[str, ...], list[_Link]]:
+    def _read(self, layer: HardwareLayer) -> tuple[str, ...]:
+        """Return the layer's inputs with the rows and columns in which it reads them."""
+        spatial = layer.input_shape[1:]
+        if layer.packed:
+            whole = (layer.packed * layer.in_channels, *spatial)
+            (tensor,) = (self._viewed(name, whole, layer) for name in layer.inputs)
+            return self.split(tensor, layer.packed, layer.name)
+        return tuple(
+            self._viewed(name, (self.shape(name)[0], *spatial), layer) for name in layer.inputs
+        )
+
+    def _viewed(self, tensor: str, shape: Shape, layer: HardwareLayer) -> str:
+        if self.shape(tensor) == shape:
+            return tensor
+        name = f"{layer.name}.{tensor}"
+        link = _Link("view", Op.RESHAPE, attributes=frozen_mapping({"shape": shape}))
+        return self._emit(link, (tensor,), f"{name}.view", layer.name, "")
+
+    def _operands(self, layer: HardwareLayer) -> tuple[tuple[str, ...], list[_Link]]:
         """Return the tensors that enter the chain of links, and the links up to the operator."""
-        layer = item.layer
-        tensors = layer.inputs
+        tensors = self._read(layer)
         if layer.eltwise is None:
             links = [_Link("concat", Op.CONCAT, attributes=frozen_mapping({"axis": 1}))]
             links = links if len(tensors) > 1 else []
@@ -228,11 +249,13 @@ class GraphBuilder:
                 layer.weight or f"{layer.name}.weight",
                 item.weights,
                 Format(weight_bits, True, weight_scale),
+                layer.name,
             )
         ]
         if item.bias is not None:
             name = layer.bias or f"{layer.name}.bias"
-            constants.append(self.add_constant(name, item.bias, Format(8, True, weight_scale)))
+            form = Format(8, True, weight_scale)
+            constants.append(self.add_constant(name, item.bias, form, layer.name))
         is_abs = layer.activation is Activation.ABS
         wide = Format(32, True, Scale.power_of_two(item.in_frac + item.weight_frac))
         links.append(
@@ -263,7 +286,7 @@ def _pool_link(pool: Pool) -> _Link:
         "pool",
         Op.AVG_POOL,
         attributes=frozen_mapping({**attributes, "count_include_pad": False}),
-        steps=(Divide(divisor, POOL_ROUNDING), *_TO_BYTE),
+        steps=(Divide(divisor, ROUNDED_POOLS if pool.is_rounded else POOL_ROUNDING), *_TO_BYTE),
     )
 
 

@@ -85,11 +85,13 @@ NUMERICS = Numerics(
     ),
     operators=frozenset(
         {
-            Op.CONV, Op.LINEAR, Op.MAX_POOL, Op.AVG_POOL, Op.GLOBAL_AVG_POOL, Op.GLOBAL_MAX_POOL,
-            Op.ADD, Op.SUB, Op.CONCAT, Op.RELU, Op.ABS, Op.FLATTEN, Op.RESHAPE, Op.BATCH_NORM,
-            Op.IDENTITY, Op.DROPOUT,
+            Op.CONV, Op.CONV_TRANSPOSE, Op.LINEAR, Op.SCALE_OFFSET, Op.BATCH_NORM,
+            Op.MAX_POOL, Op.AVG_POOL, Op.GLOBAL_AVG_POOL, Op.GLOBAL_MAX_POOL,
+            Op.ADD, Op.SUB, Op.OR, Op.XOR, Op.CONCAT, Op.RELU, Op.ABS, Op.RESIZE_NEAREST,
+            Op.FLATTEN, Op.RESHAPE, Op.IDENTITY, Op.DROPOUT,
         }
     ),
+    host_operators=frozenset({Op.SOFTMAX, Op.ARGMAX, Op.SIGMOID, Op.TANH}),
     sources=frozen_mapping(
         {
             "inputs": "ai8x-training README, 'Data Loader'; files hold int8 codes",

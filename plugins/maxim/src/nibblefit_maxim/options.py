@@ -2,12 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 #: The vendor's policies use 0.985 to 0.995 for 8 bits; 1.0 is its default.
 Quantile = Annotated[float, Field(gt=0.0, le=1.0)]
+WeightBits: TypeAlias = Literal[8, 4, 2, 1]
+#: The vendor's two ways of training: clipped to ±1 from the start, or with measured thresholds.
+Generation: TypeAlias = Literal["v1", "v2"]
+#: Factor on folded batch norm. Source: ai8x-training c3d4eb1 `fuse_bn_layers`, pull request 331.
+BATCH_NORM_FACTOR: dict[Generation, float] = {"v1": 0.25, "v2": 1.0}
+
+
+class SearchOptions(BaseModel):
+    """Mixed precision: how few bits per layer the accuracy allows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bits: tuple[WeightBits, ...] = Field(
+        default=(8, 4, 2, 1), description="Widths a layer may get; the search starts at the widest."
+    )
+    max_drop: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        default=0.01,
+        description="The validation metric may be this much worse than with the widest weights.",
+    )
+    samples: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="Validation samples per candidate; 0 uses all."
+    )
+    epochs: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description="Epochs of quantized training per candidate before it is measured; 0 measures "
+        "the quantized float weights, which is quick and judges low widths too harshly.",
+    )
+
+    @field_validator("bits")
+    @classmethod
+    def _bits_differ(cls, value: tuple[WeightBits, ...]) -> tuple[WeightBits, ...]:
+        if len(value) < 2 or len(set(value)) < len(value):
+            raise ValueError("two or more different widths of 8, 4, 2 and 1")
+        return tuple(sorted(value, reverse=True))
 
 
 class MaximOptions(BaseModel):
@@ -20,7 +54,23 @@ class MaximOptions(BaseModel):
         description="Train with quantization in the loop after the float training. Without it the "
         "float weights are quantized as they are, which costs accuracy.",
     )
-    weight_bits: Literal[8, 4, 2, 1] = Field(
+    generation: Generation = Field(
+        default="v2",
+        description="v2 measures an activation threshold per layer when QAT starts. v1 is the "
+        "vendor's older way: everything is clipped to -1 ... 1 already in float training, batch "
+        "norm counts a quarter, and there are no thresholds.",
+    )
+    start_epoch: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        description="Train in one phase that starts QAT before this epoch, counted from 0, as the "
+        "vendor's policies do; settings in [train.qat]. Unset: a float phase, then a QAT phase.",
+    )
+    search: SearchOptions | None = Field(
+        default=None,
+        description="Search the fewest bits per layer before QAT: {bits = [8, 4, 2], max_drop = "
+        "0.01}. Layers set in [quantize.layers] keep their width.",
+    )
+    weight_bits: WeightBits = Field(
         default=8,
         description="Width of the weights: 8, 4, 2 or 1. Single layers: "
         "[quantize.layers] with weight_bits.",
@@ -46,6 +96,16 @@ class MaximOptions(BaseModel):
         description="A last layer without activation writes its 32-bit accumulator instead of "
         "8-bit codes.",
     )
+    rounds_averages: bool = Field(
+        default=False,
+        description="2-D average pools round half away from zero instead of truncating; the "
+        "compiler must then be called with --avg-pool-rounding.",
+    )
+    approximations: tuple[Literal["relu6"], ...] = Field(
+        default=(),
+        description='Functions that may be replaced by similar ones before training: ["relu6"] '
+        "turns relu6 into relu. How far the outputs move is reported.",
+    )
     arch: str = Field(
         default="",
         description="Name of the architecture in YAML and checkpoint; empty: the network's name.",
@@ -54,3 +114,18 @@ class MaximOptions(BaseModel):
         default="",
         description="Name of the data set in the YAML; empty: the recipe's data source.",
     )
+
+    @model_validator(mode="after")
+    def _phases_agree(self) -> MaximOptions:
+        if self.start_epoch is not None and not self.qat:
+            raise ValueError(
+                "start_epoch starts quantized training, which qat = false switches off"
+            )
+        if self.start_epoch is not None and self.search is not None:
+            raise ValueError("search stands between two phases; leave start_epoch out")
+        return self
+
+    @property
+    def measures_thresholds(self) -> bool:
+        """Whether activations get thresholds; those of the first generation have none."""
+        return self.activation_thresholds and self.generation == "v2"

@@ -38,7 +38,12 @@ class Part:
         has_pool_dilation: Pooling windows with gaps.
         can_pool_many_passes: A layer without convolution may pool more than 64 channels.
         has_padded_multipass_conv1d: Padded 1-D convolutions with more than 64 input channels.
+        emulates_eltwise: Element-wise combinations of several passes neither pool nor meet an
+            operator, except two operands in two passes.
+        has_biased_eltwise: A layer may combine operands and have a biased operator.
+        max_conv1d_dilation: Largest dilation of a 1-D convolution.
         clock_hertz: Clock of the accelerator in the code that the compiler generates.
+        has_read_gap: A layer of one pass may skip words while it reads.
     """
 
     name: str
@@ -55,7 +60,11 @@ class Part:
     has_pool_dilation: bool
     can_pool_many_passes: bool
     has_padded_multipass_conv1d: bool
+    emulates_eltwise: bool
+    has_biased_eltwise: bool
+    max_conv1d_dilation: int
     clock_hertz: int
+    has_read_gap: bool = False
 
     @property
     def title(self) -> str:
@@ -78,6 +87,9 @@ MAX78000 = Part(
     has_pool_dilation=False,
     can_pool_many_passes=False,
     has_padded_multipass_conv1d=True,
+    emulates_eltwise=True,
+    has_biased_eltwise=True,
+    max_conv1d_dilation=1023,
     clock_hertz=50_000_000,
 )
 
@@ -96,7 +108,11 @@ MAX78002 = Part(
     has_pool_dilation=True,
     can_pool_many_passes=True,
     has_padded_multipass_conv1d=False,
+    emulates_eltwise=False,
+    has_biased_eltwise=False,
+    max_conv1d_dilation=2047,
     clock_hertz=200_000_000,
+    has_read_gap=True,
 )
 
 PARTS: dict[str, Part] = {part.name: part for part in (MAX78000, MAX78002)}

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from nibblefit.data.source import Split
 from nibblefit.ir.graph import Graph
 from nibblefit.models import Model
 from nibblefit.run import Run
+from nibblefit_maxim.fusing.approximation import approximated, effect
 from nibblefit_maxim.fusing.network import FusedNetwork
 from nibblefit_maxim.memory.needs import LayerNeeds
 from nibblefit_maxim.memory.planner import try_plan
-from nibblefit_maxim.memory.shortage import BIAS_RULE, CHAIN_RULE, refuse
+from nibblefit_maxim.memory.shortage import BIAS_RULE, SHAPE_RULE, refuse
+from nibblefit_maxim.options import MaximOptions, SearchOptions
 from nibblefit_maxim.parts import part_named
+from nibblefit_maxim.qat.advice import training_advice
 from nibblefit_maxim.qat.start import fused_of
-from nibblefit_maxim.settings import LayerSettings, layer_settings
+from nibblefit_maxim.settings import LayerSettings, layer_settings, matches
 
 #: Shortages that only stop the writing of files, or that training may still remove.
-_ONLY_WARNED = frozenset({CHAIN_RULE, BIAS_RULE})
+_ONLY_WARNED = frozenset({SHAPE_RULE, BIAS_RULE})
+
+#: Samples on which an approximation is compared with the network it replaces.
+_COMPARED = 32
 
 
 def prepare_model(run: Run, graph: Graph) -> Model:
@@ -25,10 +36,17 @@ def prepare_model(run: Run, graph: Graph) -> Model:
         LimitError: The network does not fit the part, whatever its weights become.
         RecipeError: Per-layer settings that match nothing, or hold bad values.
     """
+    graph = _approximated(run, graph)
     fused = fused_of(graph, run)
-    settings = layer_settings(fused, run.options, run.recipe.quantize.layers)
+    options: MaximOptions = run.options
+    settings = layer_settings(fused, options, run.recipe.quantize.layers)
+    if options.search is not None:
+        settings = narrowest(settings, options.search, run.recipe.quantize.layers)
+    for advice in training_advice(fused):
+        run.reporter.warn(advice)
     part = part_named(run.part)
-    _, shortages = try_plan(layer_needs(fused, settings), part, fused.input)
+    kept = [out.tensor for out in fused.outputs]
+    _, shortages = try_plan(layer_needs(fused, settings), part, fused.input, kept)
     if any(shortage.rule not in _ONLY_WARNED for shortage in shortages):
         raise refuse(shortages, part.title)
     for shortage in shortages:
@@ -36,7 +54,33 @@ def prepare_model(run: Run, graph: Graph) -> Model:
     return Model(graph=graph)
 
 
-def layer_needs(fused: FusedNetwork, settings: dict[str, LayerSettings]) -> list[LayerNeeds]:
+def _approximated(run: Run, graph: Graph) -> Graph:
+    """Return the graph with the approximations that the recipe allows, and say what they do."""
+    options: MaximOptions = run.options
+    changed = approximated(graph, options.approximations)
+    if changed is not graph:
+        count = min(_COMPARED, len(run.data.split(Split.TRAIN)))
+        inputs, _ = run.data.batch(Split.TRAIN, 0, count)
+        run.reporter.warn(effect(graph, changed, inputs).line())
+    return changed
+
+
+def narrowest(
+    settings: Mapping[str, LayerSettings],
+    search: SearchOptions,
+    overrides: Mapping[str, Mapping[str, Any]],
+) -> dict[str, LayerSettings]:
+    """Return the settings with the fewest bits that a search could still find."""
+    fixed = [pattern for pattern, values in overrides.items() if "weight_bits" in values]
+    return {
+        name: one
+        if any(matches(name, pattern) for pattern in fixed)
+        else replace(one, weight_bits=search.bits[-1])
+        for name, one in settings.items()
+    }
+
+
+def layer_needs(fused: FusedNetwork, settings: Mapping[str, LayerSettings]) -> list[LayerNeeds]:
     """Return what each layer will ask of the memories, as far as it is known before training.
 
     Which biases are zero is not known yet, so every layer that can have one counts with it: a

@@ -10,7 +10,8 @@ from nibblefit.fixed.formats import IntArray
 from nibblefit.ir.graph import Graph, frozen_mapping
 from nibblefit.ir.quantized import QuantizedGraph
 from nibblefit_maxim.fusing.network import FusedNetwork
-from nibblefit_maxim.layers import HardwareLayer, IntegerLayer
+from nibblefit_maxim.hosting import add_host, described_host
+from nibblefit_maxim.layers import HardwareLayer, IntegerLayer, Operator
 from nibblefit_maxim.lower import GraphBuilder
 from nibblefit_maxim.numerics import DATA_FRAC
 from nibblefit_maxim.parts import Part
@@ -45,12 +46,15 @@ def quantize_network(
         in_frac = DATA_FRAC - thresholds.get(layer.inputs[0], 0)
         out_frac = in_frac if layer.wide else DATA_FRAC - thresholds.get(layer.tensor, 0)
         builder.add_layer(_integers(graph, layer, settings, in_frac, out_frac))
-    outputs = [builder.host_shape(out.tensor, out.shape, out.name) for out in fused.outputs]
+    outputs = add_host(builder, fused.outputs, fused.host, fused.results)
     metadata = {
         "part": part.name,
         "network": graph.name,
         "weight_bits": frozen_mapping({name: s.weight_bits for name, s in settings.items()}),
         "shift_quantile": frozen_mapping({n: s.shift_quantile for n, s in settings.items()}),
+        "wide_output": any(layer.wide for layer in fused.layers),
+        "rounds_averages": any(layer.pool and layer.pool.is_rounded for layer in fused.layers),
+        "host": described_host(fused),
     }
     return builder.finish(outputs, metadata)
 
@@ -83,7 +87,7 @@ def _integers(
     )
     return IntegerLayer(
         layer,
-        codes.weights,
+        _placed(codes.weights, layer),
         codes.bias,
         chosen.weight_bits,
         chosen.weight_bits - 1 + codes.exponent,
@@ -92,7 +96,24 @@ def _integers(
     )
 
 
+def _placed(codes: IntArray, layer: HardwareLayer) -> IntArray:
+    """Return the hardware's weights: codes among the zeros that the layer adds."""
+    if layer.embedding is None:
+        return codes
+    filled: IntArray = layer.embedding.fill(np.zeros(layer.embedding.shape, np.int64), codes)
+    return filled
+
+
 def _identity_weights(layer: HardwareLayer) -> IntArray:
+    """Return weights that hand every channel on: one tap, or transposed a square of four."""
     channels = layer.out_channels
     eye = np.eye(channels, dtype=np.int64) * _IDENTITY_CODE
-    return eye.reshape(channels, channels, *(1,) * len(layer.kernel))
+    kernel = layer.kernel
+    weights = np.zeros((channels, channels, *kernel), np.int64)
+    if layer.operator is Operator.CONV_TRANSPOSE2D:
+        # Result 2i − 1 + t comes from position i: taps 1 and 2 make 2i and 2i + 1.
+        weights[:, :, 1:, 1:] = eye[:, :, None, None]
+        return weights
+    centre = tuple(taps // 2 for taps in kernel)
+    weights[(slice(None), slice(None), *centre)] = eye
+    return weights

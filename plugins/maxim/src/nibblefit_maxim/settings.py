@@ -22,8 +22,19 @@ class LayerSettings:
     shift_quantile: float = 1.0
 
 
+def matches(name: str, pattern: str) -> bool:
+    """Return whether a name or glob of a recipe means a layer.
+
+    The fused classes keep their operator in a submodule ``op``; their own path stands for it.
+    """
+    return fnmatchcase(name, pattern) or fnmatchcase(name.removesuffix(".op"), pattern)
+
+
 def layer_settings(
-    network: FusedNetwork, options: MaximOptions, overrides: Mapping[str, Mapping[str, Any]]
+    network: FusedNetwork,
+    options: MaximOptions,
+    overrides: Mapping[str, Mapping[str, Any]],
+    found: Mapping[str, int] | None = None,
 ) -> dict[str, LayerSettings]:
     """Return the settings of every layer with weights, by layer name.
 
@@ -31,26 +42,25 @@ def layer_settings(
         network: Its hardware layers.
         options: Settings for all layers.
         overrides: Layer name or glob → ``weight_bits`` and ``shift_quantile``; later ones win.
+        found: Weight widths by layer name that a search found; overrides win over them.
 
     Raises:
         RecipeError: Names that match no layer, unknown keys and bad values, all together.
     """
+    names = [x.name for x in network.layers if x.has_weights and not x.identity]
+    widths = {**dict.fromkeys(names, options.weight_bits), **(found or {})}
     chosen: dict[str, dict[str, Any]] = {
-        layer.name: {
-            "weight_bits": options.weight_bits,
-            "shift_quantile": options.shift_quantile,
-        }
-        for layer in network.layers
-        if layer.has_weights and not layer.identity
+        name: {"weight_bits": widths[name], "shift_quantile": options.shift_quantile}
+        for name in names
     }
     problems = []
     for pattern, values in overrides.items():
-        matched = [name for name in chosen if fnmatchcase(name, pattern)]
+        matched = [name for name in chosen if matches(name, pattern)]
         if not matched:
             near = get_close_matches(pattern, chosen, n=1)
             meant = f"; did you mean '{near[0]}'?" if near else ""
             problems.append(f"quantize.layers: '{pattern}' matches no layer with weights{meant}")
-        problems += [f"quantize.layers.'{pattern}': {text}" for text in _problems(values)]
+        problems += [f"quantize.layers.'{pattern}': {text}" for text in setting_problems(values)]
         for name in matched:
             chosen[name].update(values)
     if problems:
@@ -62,7 +72,8 @@ def layer_settings(
     return {name: LayerSettings(**values) for name, values in chosen.items()}
 
 
-def _problems(values: Mapping[str, Any]) -> list[str]:
+def setting_problems(values: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the settings of one layer."""
     found = []
     for key, value in values.items():
         if key == "weight_bits":

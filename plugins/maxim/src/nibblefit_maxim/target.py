@@ -10,6 +10,7 @@ from nibblefit_maxim.options import MaximOptions
 from nibblefit_maxim.parts import PARTS, part_named
 
 if TYPE_CHECKING:
+    import typer
     from torch import nn
 
     from nibblefit.ir.graph import Graph
@@ -28,7 +29,7 @@ class MaximTarget:
         name="maxim",
         summary="MAX78000 and MAX78002: training in the chip's arithmetic, planned memory, "
         "vendor files",
-        api=ApiVersion(1, 0),
+        api=ApiVersion(1, 1),
         numerics=NUMERICS,
         options=MaximOptions,
         parts=tuple(PARTS),
@@ -41,7 +42,7 @@ class MaximTarget:
         """Return prepare, float training, QAT, quantize, evaluate, compile, with the gates."""
         from nibblefit_maxim.plan import plan_for
 
-        return plan_for(recipe, qat=_options(recipe).qat)
+        return plan_for(recipe, _options(recipe))
 
     @hookimpl
     def prepare(self, run: Run, graph: Graph) -> Model:
@@ -61,14 +62,10 @@ class MaximTarget:
 
     @hookimpl
     def train(self, run: Run, model: Model) -> Model:
-        """Train; quantization-aware training starts by folding and measuring thresholds."""
-        from nibblefit.defaults.train import train
-        from nibblefit_maxim.qat.phases import QAT_PHASE
-        from nibblefit_maxim.qat.start import start
+        """Train, or search weight widths; quantized training starts by folding and measuring."""
+        from nibblefit_maxim.qat.training import train_model
 
-        if run.step_options.get("phase") == QAT_PHASE:
-            model, _ = start(run, model)
-        return train(run, model)
+        return train_model(run, model)
 
     @hookimpl
     def network(self, run: Run, model: Model) -> nn.Module:
@@ -104,6 +101,13 @@ class MaximTarget:
         from nibblefit_maxim.files import read_files_back
 
         return read_files_back(run, artifact)
+
+    @hookimpl
+    def add_commands(self, app: typer.Typer) -> None:
+        """Add `lint` and `import`."""
+        from nibblefit_maxim.commands import add_commands
+
+        add_commands(app)
 
 
 def _options(recipe: Recipe) -> MaximOptions:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 def check(
     target: Annotated[str, typer.Argument(help="Target plugin; `nibblefit targets` lists them.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    part: Annotated[
+        str, typer.Option(help="Device to check; the target's first one if unset.")
+    ] = "",
 ) -> None:
     """Run the conformance kit on an installed target and print one line per check.
 
@@ -28,13 +31,14 @@ def check(
     from nibblefit.cli.output import write_json, write_line, write_table
     from nibblefit.results import Table
 
-    records = _run(target)
+    records = _run(target, part)
     failed = [record for record in records if record.status == "failed"]
     if as_json:
         write_json({"target": target, "passed": not failed, "checks": records})
     else:
         rows = tuple((r.id, r.status.value, r.message) for r in records)
-        write_table(Table(f"Conformance of {target}", ("check", "status", "found"), rows))
+        title = f"Conformance of {target}" + (f" on {part}" if part else "")
+        write_table(Table(title, ("check", "status", "found"), rows))
         for record in failed:
             write_line(f"{record.id}: {record.message}\n  why: {record.why}\n  → {record.how}")
         counts = Counter(record.status.value for record in records)
@@ -46,11 +50,11 @@ def check(
         )
 
 
-def _run(target: str) -> list[Record]:
+def _run(target: str, part: str) -> list[Record]:
     try:
         from nibblefit.conformance.table import run
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in {"pytest", "hypothesis"}:
             raise
         raise MissingExtraError("the conformance kit", "conformance") from error
-    return run(target)
+    return run(target, part=part)

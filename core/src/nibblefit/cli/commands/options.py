@@ -51,6 +51,7 @@ InputShape = Annotated[
     typer.Option(
         "--input-shape",
         metavar="C,H,W",
-        help="Shape of one input, channels first, such as 1,28,28. An ONNX file knows its own.",
+        help="Shape of one input, channels first, such as 1,28,28. Left out: INPUT_SHAPE of the "
+        "network's file; an ONNX file knows its own.",
     ),
 ]

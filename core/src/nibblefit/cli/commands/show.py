@@ -12,8 +12,15 @@ def show(run: Run, as_json: Json = False) -> None:
 
     **Next:** `nibblefit report runs/recipe` draws the same as one HTML file.
     """
-    from nibblefit.cli.output import write_json, write_table
-    from nibblefit.cli.summary import accuracy_table, file_table, steps_table, summary_of
+    from nibblefit.cli.output import write_json, write_line, write_table
+    from nibblefit.cli.summary import (
+        accuracy_table,
+        closing_lines,
+        file_table,
+        left_over_line,
+        steps_table,
+        summary_of,
+    )
     from nibblefit.workspace import open_run
 
     summary = summary_of(open_run(run))
@@ -21,7 +28,11 @@ def show(run: Run, as_json: Json = False) -> None:
         write_json(summary)
         return
     write_table(steps_table(summary))
+    if summary.left_over:
+        write_line(left_over_line(summary))
     if summary.measured:
         write_table(accuracy_table(summary))
     if summary.files:
         write_table(file_table(summary))
+    for line in closing_lines(summary):
+        write_line(line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,7 +52,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 def _from_torch(path: Path) -> Any:
     refuse_torchscript(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch comments on how old a pickle is
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as problem:
         raise InputError(
             f"weights file {path} holds Python objects besides tensors, or is damaged; nothing "

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from nibblefit.ir.graph import Shape
+from nibblefit_maxim.fusing.windows import pooled_shape
 from nibblefit_maxim.layers import Eltwise, Pool
 
 
@@ -17,8 +19,10 @@ class Value:
 
     Attributes:
         sources: Layers (or the network's input) whose tensors are read.
-        operand_shape: Shape of one operand, or of the concatenation, before pooling.
-        shape: Shape of the float tensor.
+        operand_shape: Shape of one operand, or of the concatenation, before pooling, as the
+            hardware holds it.
+        shape: Shape of the float tensor, before flattening. The hardware's data may be larger at
+            the end of each axis; what lies there belongs to no float tensor.
         eltwise: How the sources are combined; None: one source, or a concatenation.
         pool: Pooling that waits.
         pool_first: The pooling acts on each operand, before they are combined.
@@ -26,6 +30,9 @@ class Value:
         is_shared: Somebody else reads a tensor between the layer and here, so nothing may be
             fused into the layer any more.
         nodes: Names of the float nodes that wait.
+        flattening: Names of the float nodes that only reshaped.
+        label: Name for the layer that would carry out what waits.
+        host: Name of the tensor on the host processor that it is; empty: on the accelerator.
     """
 
     sources: tuple[str, ...]
@@ -37,6 +44,9 @@ class Value:
     is_flat: bool = False
     is_shared: bool = False
     nodes: tuple[str, ...] = ()
+    flattening: tuple[str, ...] = ()
+    label: str = ""
+    host: str = ""
 
     @property
     def is_plain(self) -> bool:
@@ -47,3 +57,26 @@ class Value:
     def is_concatenation(self) -> bool:
         """Whether several tensors lie side by side."""
         return self.eltwise is None and len(self.sources) > 1
+
+    @property
+    def is_subsampled(self) -> bool:
+        """Whether the pooling that waits only skips positions."""
+        return self.pool is not None and max(self.pool.window) == 1
+
+    @property
+    def held_shape(self) -> Shape:
+        """Shape of the data that reaches the operator, as the hardware holds it."""
+        return (
+            self.operand_shape if self.pool is None else pooled_shape(self.pool, self.operand_shape)
+        )
+
+    @property
+    def surplus(self) -> tuple[int, ...]:
+        """Positions at the end of each axis that belong to no float tensor."""
+        pairs = zip(self.held_shape[1:], self.shape[1:], strict=True)
+        return tuple(held - wanted for held, wanted in pairs)
+
+    @property
+    def float_shape(self) -> Shape:
+        """Shape of the float tensor."""
+        return (prod(self.shape),) if self.is_flat else self.shape

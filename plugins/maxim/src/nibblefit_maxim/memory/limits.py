@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from nibblefit_maxim.layers import HardwareLayer, Operator
+from nibblefit_maxim.layers import Operator, PoolKind
 from nibblefit_maxim.memory.needs import LayerNeeds
-from nibblefit_maxim.memory.shortage import CHAIN_RULE, Shortage
+from nibblefit_maxim.memory.shortage import Shortage
 from nibblefit_maxim.parts import (
     MAX_FLATTEN_FEATURES,
     MAX_FLATTEN_PIXELS,
+    MAX_OPERANDS,
     MAX_PASSES,
     MAX_PIXEL_PASSES,
     MAX_POOL_STRIDE,
@@ -21,16 +22,33 @@ from nibblefit_maxim.parts import (
 def limit_shortages(needs: Sequence[LayerNeeds], part: Part) -> list[Shortage]:
     """Return every limit that the network breaks before any memory is placed."""
     found = [shortage for need in needs for shortage in _of_layer(need, part)]
-    if len(needs) > part.max_layers:
-        found.append(
-            Shortage(
-                "limit.layers", needs[part.max_layers].layer.name,
-                f"{len(needs)} hardware layers; the {part.title} has {part.max_layers}",
-                "remove layers; pooling in front of a convolution costs none",
-                len(needs), part.max_layers, "layers",
-            )
-        )  # fmt: skip
-    return found
+    return [*found, *layer_shortages(needs, part)]
+
+
+def layer_shortages(needs: Sequence[LayerNeeds], part: Part) -> list[Shortage]:
+    """Return whether there are too many layers, inserted ones and hidden ones counted.
+
+    The MAX78002's compiler adds a layer behind an element-wise one that pools an average.
+    """
+    hidden = sum(
+        need.layer.eltwise is not None
+        and need.layer.pool is not None
+        and need.layer.pool.kind is PoolKind.AVG
+        for need in needs
+        if part.has_depthwise
+    )
+    count = len(needs) + hidden
+    if count <= part.max_layers:
+        return []
+    return [
+        Shortage(
+            "limit.layers", needs[min(part.max_layers, len(needs) - 1)].layer.name,
+            f"{count} hardware layers; the {part.title} has {part.max_layers}",
+            "remove layers; pooling in front of a convolution costs none, and a tensor that is "
+            "added and also read elsewhere costs one more",
+            count, part.max_layers, "layers",
+        )
+    ]  # fmt: skip
 
 
 def _of_layer(need: LayerNeeds, part: Part) -> Iterator[Shortage]:
@@ -60,6 +78,17 @@ def _of_layer(need: LayerNeeds, part: Part) -> Iterator[Shortage]:
                         MAX_FLATTEN_FEATURES, "features", "features after flattening:",
                         "pool before the linear layer, or use fewer channels")  # fmt: skip
     yield from _of_pool(need, part)
+    yield from _of_operands(need, part)
+    yield from _of_convolution(need, part)
+
+
+def _of_convolution(need: LayerNeeds, part: Part) -> Iterator[Shortage]:
+    layer = need.layer
+    if layer.groups > 1 and not part.has_depthwise:
+        yield Shortage(
+            "limit.groups", layer.name, f"{layer.groups} groups; the {part.title} has 1",
+            "use a full convolution, or the MAX78002", layer.groups, 1, "groups",
+        )  # fmt: skip
     if (
         layer.operator is Operator.CONV1D
         and need.in_passes > 1
@@ -99,24 +128,29 @@ def _of_pool(need: LayerNeeds, part: Part) -> Iterator[Shortage]:
         )  # fmt: skip
 
 
-def chain_shortages(layers: Sequence[HardwareLayer], network_input: str) -> list[Shortage]:
-    """Return what keeps the layers from being one chain; the planner places chains only."""
-    found = []
-    before = network_input
-    for layer in layers:
-        if layer.inputs != (before,) or layer.eltwise is not None:
-            what = (
-                f"combines {len(layer.inputs)} tensors"
-                if len(layer.inputs) > 1
-                else f"reads '{layer.inputs[0]}' instead of its predecessor '{before}'"
-            )
-            found.append(
-                Shortage(
-                    CHAIN_RULE, layer.name,
-                    f"it {what}; memory is planned for chains of layers only",
-                    "quantize and evaluate work; to write files, use a network without branches",
-                    len(layer.inputs), 1, "inputs",
-                )
-            )  # fmt: skip
-        before = layer.tensor
-    return found
+def _of_operands(need: LayerNeeds, part: Part) -> Iterator[Shortage]:
+    """Yield what is wrong with an element-wise layer; section 4 of the vendor's README."""
+    layer = need.layer
+    if layer.eltwise is None:
+        return
+    count, many = layer.operands, need.in_passes
+    if count > MAX_OPERANDS:
+        yield Shortage(
+            "limit.operands", layer.name, f"{count} operands; at most {MAX_OPERANDS}",
+            "combine them in two layers", count, MAX_OPERANDS, "operands",
+        )  # fmt: skip
+    if layer.pool is not None and not layer.pool_first and count > 2:
+        yield Shortage(
+            "limit.pool_last", layer.name,
+            f"{count} operands are combined, then pooled; at most 2",
+            "pool each operand first", count, 2, "operands",
+        )  # fmt: skip
+    is_more = layer.has_weights or layer.pool is not None
+    if many > 1 and is_more and not part.has_depthwise and count * many > count + many:
+        yield Shortage(
+            "limit.operand_passes", layer.name,
+            f"{count} operands of {layer.in_channels} channels are pooled or convolved in "
+            f"{many} passes; the {part.title} does that for 2 operands in 2 passes only",
+            "combine them in a layer of its own, or use at most 64 channels",
+            count * many, count + many, "passes",
+        )  # fmt: skip

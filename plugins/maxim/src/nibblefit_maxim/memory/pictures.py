@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from nibblefit_maxim.memory.planner import LayerPlan, MemoryPlan
-from nibblefit_maxim.parts import PROCESSORS, QUADRANTS
+from nibblefit_maxim.memory.figures import instance_bytes
+from nibblefit_maxim.memory.plan import LayerPlan, MemoryPlan
+from nibblefit_maxim.parts import (
+    PROCESSORS,
+    PROCESSORS_PER_INSTANCE,
+    PROCESSORS_PER_QUADRANT,
+    QUADRANTS,
+)
 
 
 def pictures(plan: MemoryPlan) -> tuple[dict[str, Any], ...]:
@@ -28,6 +34,15 @@ def pictures(plan: MemoryPlan) -> tuple[dict[str, Any], ...]:
             "bank": "quadrant",
             "used": list(plan.bias_bytes),
             "capacity": part.bias_bytes,
+        },
+        {
+            "kind": "banks",
+            "title": "Data memory of each instance at its fullest",
+            "unit": "bytes",
+            "bank": "instance",
+            "used": [max(fill) for fill in zip(*instance_bytes(plan), strict=True)],
+            "capacity": part.instance_bytes,
+            "group": PROCESSORS_PER_QUADRANT // PROCESSORS_PER_INSTANCE,
         },
         {
             "kind": "timeline",

@@ -51,9 +51,25 @@ def quadrants(processor_map: int) -> tuple[int, ...]:
 
 
 def passthrough_output(processor_map: int) -> int:
-    """Return the output map of a layer without convolution: each quadrant packed from its start."""
+    """Return the output map of a layer without convolution.
+
+    Each quadrant's processors are packed into a run that starts at the quadrant's first one.
+    """
     packed = 0
     for quadrant in range(QUADRANTS):
         part = processor_map >> (quadrant * PROCESSORS_PER_QUADRANT) & 0xFFFF
-        packed |= contiguous(quadrant * PROCESSORS_PER_QUADRANT, part.bit_count())
+        if part:
+            first = (part & -part).bit_length() - 1
+            packed |= contiguous(quadrant * PROCESSORS_PER_QUADRANT + first, part.bit_count())
     return packed
+
+
+def span(processor_map: int, out_passes: int) -> int:
+    """Return the columns of weight memory that one pass over an output map takes.
+
+    Gaps inside the map cost columns; with several passes the map counts from a multiple of four.
+    """
+    first = (processor_map & -processor_map).bit_length() - 1
+    if out_passes > 1:
+        first -= first % PROCESSORS_PER_INSTANCE
+    return processor_map.bit_length() - first

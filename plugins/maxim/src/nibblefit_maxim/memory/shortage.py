@@ -9,7 +9,9 @@ from nibblefit.errors import LimitError, NibblefitError, UnsupportedError
 from nibblefit.results import Finding, Status
 
 #: Rule of networks whose shape the planner does not place.
-CHAIN_RULE = "plan.chain"
+SHAPE_RULE = "plan.shape"
+#: Rule of data memory that is too small.
+DATA_RULE = "memory.data"
 #: Rule of biases that do not fit; training may make biases zero.
 BIAS_RULE = "memory.bias"
 
@@ -50,7 +52,7 @@ class Shortage:
 def refuse(shortages: Sequence[Shortage], title: str) -> NibblefitError:
     """Return one error that carries every shortage: unsupported shapes first, limits otherwise."""
     lines = "".join(f"\n  • {shortage.line()}" for shortage in shortages)
-    is_shape = any(shortage.rule == CHAIN_RULE for shortage in shortages)
+    is_shape = any(shortage.rule == SHAPE_RULE for shortage in shortages)
     kind = UnsupportedError if is_shape else LimitError
     return kind(
         f"the network cannot be placed on the {title}{lines}",

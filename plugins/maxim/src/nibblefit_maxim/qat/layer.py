@@ -1,13 +1,14 @@
 """Forward pass of one hardware layer, in float or with the accelerator's arithmetic.
 
-Data is normalised: an 8-bit tensor with threshold T holds real / 2^T, so its values are multiples
-of 1/128 within [−1, 127/128], whatever T is. With relative threshold t = T_out − T_in and weights
-scaled by 2^B, the accumulator is multiplied by 2^(−B − t) before rounding.
+Quantized data is codes, integers within [−128, 127] held as floats; a tensor with threshold T means
+code · 2^(T−7). With relative threshold t = T_out − T_in, weights of b bits scaled by 2^B and the
+accumulator A = Σ w·d + 128·q, the output is ⌊A · 2^−(B + b − 1 + t) + ½⌋, clipped. The power of two
+goes into the weights, so that the operator's result only has to be rounded: exact, since a power of
+two changes no digit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -15,19 +16,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nibblefit_maxim.layers import Activation, Eltwise, HardwareLayer, Operator, Pool, PoolKind
+from nibblefit_maxim.layers import Activation, HardwareLayer, Operator
 from nibblefit_maxim.lower import TRANSPOSE_OUTPUT_PADDING, TRANSPOSE_STRIDE
-from nibblefit_maxim.qat.rounding import (
-    quantize_data,
-    quantize_weights,
-    truncate_average,
-    weight_scale,
-)
+from nibblefit_maxim.qat.rounding import HIGH, quantize_weights, round_codes, weight_scale
 from nibblefit_maxim.settings import LayerSettings
 
 #: Largest integer up to which float32 holds every integer.
 _FLOAT32_EXACT = 1 << 24
-_DATA_MAX = 127 / 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +33,14 @@ class LayerArithmetic:
         layer: The layer.
         settings: Weight width and quantile.
         threshold_in, threshold_out: T of its input and output; equal for layers without weights.
+        magnitude_first: Abs comes before rounding, as the vendor trains; else as the chip does.
     """
 
     layer: HardwareLayer
     settings: LayerSettings
     threshold_in: int = 0
     threshold_out: int = 0
+    magnitude_first: bool = False
 
     @property
     def threshold(self) -> int:
@@ -62,20 +59,18 @@ class LayerArithmetic:
         terms = layer.in_channels // layer.groups * taps * positions + 1
         return terms << (6 + self.settings.weight_bits) <= _FLOAT32_EXACT
 
+    def scale(self, weights: Tensor, bias: Tensor | None) -> Tensor:
+        """Return 2^B of real weights and a bias that is divided by the input's threshold."""
+        settings = self.settings
+        return weight_scale(
+            weights, bias, settings.weight_bits, settings.shift_quantile, self.threshold
+        )
 
-def gather(layer: HardwareLayer, tensors: Sequence[Tensor], *, quantized: bool) -> Tensor:
-    """Return what enters the operator: operands pooled and combined, or concatenated and pooled."""
-    if layer.eltwise is None:
-        x = torch.cat(list(tensors), dim=1) if len(tensors) > 1 else tensors[0]
-        return _pool(x, layer.pool, quantized=quantized)
-    if layer.pool_first:
-        tensors = [_pool(x, layer.pool, quantized=quantized) for x in tensors]
-    total = tensors[0]
-    for other in tensors[1:]:
-        total = total + other if layer.eltwise is Eltwise.ADD else total - other
-    if quantized:
-        total = total.clamp(-1.0, _DATA_MAX)
-    return total if layer.pool_first else _pool(total, layer.pool, quantized=quantized)
+
+def operate_float(layer: HardwareLayer, x: Tensor, weights: Tensor, bias: Tensor | None) -> Tensor:
+    """Return the real output of a layer with weights, for real data."""
+    weights = embedded(layer, weights)
+    return rectify(run_operator(layer, x, weights, bias), layer.activation, quantized=False)
 
 
 def operate(
@@ -84,69 +79,86 @@ def operate(
     weights: Tensor,
     bias: Tensor | None,
     *,
-    quantized: bool,
+    fast: bool = False,
 ) -> Tensor:
-    """Return the output of a layer with weights.
+    """Return the output codes of a layer with weights.
 
     Args:
-        x: Data entering the operator; normalised if `quantized`.
         arithmetic: The layer and its settings.
+        x: Codes entering the operator.
         weights: Real weights.
         bias: Real bias, or None.
-        quantized: Use the accelerator's arithmetic; else plain float.
+        fast: Compute in float32 even where a sum might leave its exact range, as the vendor's
+            training does; for training steps. Else every integer is exact.
 
     Returns:
-        Normalised data, or for wide layers real values (in units of the input's threshold).
+        Codes, or for wide layers real values in units of the input's threshold.
     """
-    layer = arithmetic.layer
-    if not quantized:
-        return rectify(_operator(layer, x, weights, bias), layer.activation, quantized=False)
-    settings = arithmetic.settings
-    if bias is not None:
-        bias = bias * 2.0**-arithmetic.threshold_in
-    scale = weight_scale(
-        weights, bias, settings.weight_bits, settings.shift_quantile, arithmetic.threshold
-    )
-    weights = quantize_weights(weights, scale, settings.weight_bits)
-    bias = None if bias is None else quantize_weights(bias, scale, settings.weight_bits)
-    if not arithmetic.float32_is_exact:
+    layer, dtype = arithmetic.layer, weights.dtype
+    weights, bias = _whole_parameters(arithmetic, weights, bias)
+    if not fast and not arithmetic.float32_is_exact:
         x, weights = x.double(), weights.double()
         bias = None if bias is None else bias.double()
-    y = _operator(layer, x, weights, bias)
     if layer.wide:
-        return y / scale
-    shifted = quantize_data(y, 2.0**-arithmetic.threshold / scale, layer.activation)
-    return shifted.to(scale.dtype)
+        return run_operator(layer, x, weights, bias)
+    shifted = fast and bias is not None and layer.activation is not Activation.ABS
+    if shifted and bias is not None:
+        # One pass less over the activations: the bias brings the half along.
+        bias = bias + 0.5
+    y = run_operator(layer, x, weights, bias)
+    codes = round_codes(
+        y, layer.activation, shifted=shifted, magnitude_first=arithmetic.magnitude_first
+    )
+    return codes.to(dtype)
+
+
+def _whole_parameters(
+    arithmetic: LayerArithmetic, weights: Tensor, bias: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """Return the codes of weights and bias, times the power of two that makes output codes."""
+    layer, bits = arithmetic.layer, arithmetic.settings.weight_bits
+    if bias is not None and arithmetic.threshold_in:
+        bias = bias * 2.0**-arithmetic.threshold_in
+    scale = arithmetic.scale(weights, bias)
+    shift = bits - 1 + (7 if layer.wide else arithmetic.threshold)
+    factor = 2.0**-shift / scale
+    whole = embedded(layer, quantize_weights(weights, scale, bits, factor))
+    if bias is None:
+        return whole, None
+    return whole, quantize_weights(bias, scale, bits, factor * 128.0)
+
+
+def embedded(layer: HardwareLayer, weights: Tensor) -> Tensor:
+    """Return stored weights as the hardware's: among zeros, if its kernel is larger."""
+    if layer.embedding is None:
+        return weights
+    filled: Tensor = layer.embedding.fill(weights.new_zeros(layer.embedding.shape), weights)
+    return filled
+
+
+def pass_on(layer: HardwareLayer, x: Tensor) -> Tensor:
+    """Return what an identity layer makes of its input: the same, framed by zeros or doubled."""
+    if layer.operator is Operator.LINEAR:
+        return x.flatten(1)
+    if layer.operator is Operator.CONV_TRANSPOSE2D:
+        return x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    frame = [pad - taps // 2 for pad, taps in zip(layer.pad, layer.kernel, strict=True)]
+    if not any(frame):
+        return x
+    return functional.pad(x, [width for size in reversed(frame) for width in (size, size)])
 
 
 def rectify(x: Tensor, activation: Activation, *, quantized: bool) -> Tensor:
-    """Return the activation of a tensor; of 8-bit data, |−128| saturates to 127."""
+    """Return the activation of a tensor; of codes, |−128| saturates to 127."""
     if activation is Activation.RELU:
         return functional.relu(x)
     if activation is Activation.ABS:
-        return x.abs().clamp(max=_DATA_MAX) if quantized else x.abs()
+        return x.abs().clamp(max=HIGH) if quantized else x.abs()
     return x
 
 
-def _pool(x: Tensor, pool: Pool | None, *, quantized: bool) -> Tensor:
-    if pool is None:
-        return x
-    if max(pool.window) == 1:
-        steps = (slice(None), slice(None), *(slice(None, None, s) for s in pool.stride))
-        return x[steps]
-    if pool.kind is PoolKind.MAX:
-        pick: Callable[..., Tensor] = (
-            functional.max_pool1d if len(pool.window) == 1 else functional.max_pool2d
-        )
-        return pick(x, pool.window, pool.stride, dilation=pool.dilation)
-    mean: Callable[..., Tensor] = (
-        functional.avg_pool1d if len(pool.window) == 1 else functional.avg_pool2d
-    )
-    average = mean(x, pool.window, pool.stride)
-    return truncate_average(average, prod(pool.window)) if quantized else average
-
-
-def _operator(layer: HardwareLayer, x: Tensor, weights: Tensor, bias: Tensor | None) -> Tensor:
+def run_operator(layer: HardwareLayer, x: Tensor, weights: Tensor, bias: Tensor | None) -> Tensor:
+    """Return the operator of a layer alone, on whatever numbers it is given."""
     match layer.operator:
         case Operator.LINEAR:
             return functional.linear(x.flatten(1), weights, bias)
@@ -157,9 +169,17 @@ def _operator(layer: HardwareLayer, x: Tensor, weights: Tensor, bias: Tensor | N
         case Operator.CONV_TRANSPOSE2D:
             return functional.conv_transpose2d(
                 x, weights, bias, stride=TRANSPOSE_STRIDE, padding=layer.pad,
-                output_padding=TRANSPOSE_OUTPUT_PADDING,
+                output_padding=TRANSPOSE_OUTPUT_PADDING, groups=layer.groups,
             )  # fmt: skip
         case _:
             return functional.conv2d(
                 x, weights, bias, padding=layer.pad, dilation=layer.dilation, groups=layer.groups
             )
+
+
+def wide_unit(arithmetic: LayerArithmetic, weights: Tensor, bias: Tensor | None) -> Tensor:
+    """Return what one unit of a wide layer's accumulator means, in units of the input's T."""
+    if bias is not None:
+        bias = bias * 2.0**-arithmetic.threshold_in
+    scale = arithmetic.scale(weights, bias).double()
+    return torch.ldexp(1.0 / scale, torch.tensor(-(6 + arithmetic.settings.weight_bits)))

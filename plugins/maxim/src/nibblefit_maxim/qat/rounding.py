@@ -1,7 +1,9 @@
 """Rounding and clipping with straight-through gradients, as the vendor's training package does.
 
-A rounding passes every gradient on unchanged; a clamp passes it only where the rounded value lies
-inside its bounds. Both are one step here: one pass forward, one mask backward.
+Data and weights are *codes* here: integers held as floats, an 8-bit tensor within [−128, 127]. A
+rounding passes every gradient on unchanged; a clamp passes it only where the rounded value lies
+inside its bounds. Both are one step: the value before rounding is all that is kept, and one pass
+over it gives the gradient.
 
 Source: ai8x-training commit c3d4eb1, `ai8x.py` (`Quantize`, `Clamp`, `RoundQat`).
 """
@@ -11,110 +13,165 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from nibblefit_maxim.layers import Activation
 from nibblefit_maxim.scales import exponent_limits
 
-#: Real value of one code of normalised data.
-_UNIT = 1.0 / 128.0
+LOW, HIGH = -128.0, 127.0
+#: Share of the values above which sorting everything beats looking for the largest only.
+_TOP_SHARE = 8
+#: Powers of two below the largest value in which a quantile is looked for by counting.
+_OCTAVES = 6
+#: Exponents within which all powers of two that occur are normal float32 numbers.
+_EXPONENTS = 100
 
 
-class _ShiftRoundClamp(torch.autograd.Function):
-    """Shift, round, clip and rectify an accumulator, as the hardware does in this order.
+def _below(bound: float) -> float:
+    """Return the next smaller float32: torch's clamp gradient leaves its bounds out."""
+    return float(np.nextafter(np.float32(bound), np.float32(-np.inf)))
 
-    The gradient is the vendor's: that of the activation at the value before rounding, and nothing
-    where the result saturates.
-    """
+
+def _inside(gradient: Tensor, value: Tensor, low: float, high: float) -> Tensor:
+    """Return the gradient where low < value < high, zero elsewhere; one pass."""
+    passed: Tensor = torch.ops.aten.hardtanh_backward(gradient, value, low, high)
+    return passed
+
+
+class _RoundClamp(torch.autograd.Function):
+    """clamp(⌊x⌋, low, 127) for x = value + ½; the gradient is the rectifier's before rounding."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, scale: Tensor | float, activation: Activation) -> Tensor:
-        scaled = x * (scale * 128.0)
-        codes = (scaled + 0.5).floor_()
-        ctx.scale = scale
-        if activation is Activation.ABS:
-            size = (scaled.abs() + 0.5).floor_()
-            ctx.save_for_backward(size > 127, scaled.sign())
-            return codes.clamp_(-128, 127).abs_().clamp_(max=127).mul_(_UNIT)
-        low = 0 if activation is Activation.RELU else -128
-        below = scaled <= 0 if activation is Activation.RELU else codes < low
-        ctx.save_for_backward(below.logical_or_(codes > 127))
-        return codes.clamp_(low, 127).mul_(_UNIT)
+    def forward(ctx: Any, x: Tensor, rectified: bool) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.rectified = rectified
+        return x.floor().clamp_(0.0 if rectified else LOW, HIGH)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Any, ...]:
-        saturated, *sign = ctx.saved_tensors
-        gradient = (gradients[0] * ctx.scale).masked_fill_(saturated, 0.0)
-        return gradient.mul_(sign[0]) if sign else gradient, None, None
+        (x,) = ctx.saved_tensors
+        low = 0.5 if ctx.rectified else _below(LOW)
+        return _inside(gradients[0], x, low, HIGH + 1.0), None
 
 
-def quantize_data(
-    x: Tensor, scale: Tensor | float = 1.0, activation: Activation = Activation.NONE
+class _RoundAbs(torch.autograd.Function):
+    """|clamp(⌊x + ½⌋, −128, 127)| up to 127, as the chip; or ⌊|x| + ½⌋, as the vendor trains."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, magnitude_first: bool) -> Tensor:
+        ctx.save_for_backward(x)
+        if magnitude_first:
+            return x.abs().add_(0.5).floor_().clamp_(max=HIGH)
+        return (x + 0.5).floor_().clamp_(LOW, HIGH).abs_().clamp_(max=HIGH)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[Any, ...]:
+        (x,) = ctx.saved_tensors
+        bound = HIGH + 0.5
+        return _inside(gradients[0], x, -bound, bound).mul_(x.sign()), None
+
+
+def round_codes(
+    x: Tensor, activation: Activation, *, shifted: bool = False, magnitude_first: bool = False
 ) -> Tensor:
-    """Return the 8-bit output of a layer: multiples of 1/128 within [−1, 127/128].
+    """Return the 8-bit codes of a layer's output: shifted, rounded, clipped and rectified.
 
     Args:
-        x: Accumulator, in units of 1.
-        scale: Power of two by which the hardware's shift multiplies before rounding.
+        x: Accumulator in units of the output's code.
         activation: Applied behind the clipping.
+        shifted: The half that rounding adds is in `x` already; not with Abs.
+        magnitude_first: Abs comes before rounding, as in the vendor's training; the chip and its
+            compiler round first, which differs at negative ties.
     """
-    result: Tensor = _ShiftRoundClamp.apply(x, scale, activation)  # type: ignore[no-untyped-call]
-    return result
+    if activation is Activation.ABS:
+        result: Tensor = _RoundAbs.apply(x, magnitude_first)  # type: ignore[no-untyped-call]
+        return result
+    if not shifted:
+        x = x + 0.5
+    rounded: Tensor = _RoundClamp.apply(x, activation is Activation.RELU)  # type: ignore[no-untyped-call]
+    return rounded
 
 
-class _RoundClampWeights(torch.autograd.Function):
-    """clamp(⌊w · scale · unit + ½⌋, −unit, unit − 1) / unit, gradient · scale inside."""
+class _RoundWeights(torch.autograd.Function):
+    """clamp(⌊w · scale · unit + ½⌋, −unit, unit − 1) · factor, straight-through inside."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, scale: Tensor, unit: float) -> Tensor:
-        codes = (values * (scale * unit)).add_(0.5).floor_()
-        ctx.save_for_backward((codes >= -unit) & (codes <= unit - 1))
-        ctx.scale = scale
-        return codes.clamp_(-unit, unit - 1).div_(unit)
+    def forward(ctx: Any, values: Tensor, scale: Tensor, unit: float, factor: Tensor) -> Tensor:
+        shifted = (values * (scale * unit)).add_(0.5)
+        ctx.save_for_backward(shifted, scale * unit * factor)
+        ctx.unit = unit
+        return shifted.floor().clamp_(-unit, unit - 1).mul_(factor)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Any, ...]:
-        (inside,) = ctx.saved_tensors
-        return gradients[0] * inside * ctx.scale, None, None
+        shifted, slope = ctx.saved_tensors
+        inside = _inside(gradients[0], shifted, _below(-ctx.unit), ctx.unit)
+        return inside.mul_(slope), None, None, None
 
 
-def quantize_weights(values: Tensor, scale: Tensor, bits: int) -> Tensor:
-    """Return values · scale as weights: multiples of 2^−(bits−1) within [−1, 1 − 2^−(bits−1)]."""
-    result: Tensor = _RoundClampWeights.apply(values, scale, float(1 << (bits - 1)))  # type: ignore[no-untyped-call]
+def quantize_weights(values: Tensor, scale: Tensor, bits: int, factor: Tensor) -> Tensor:
+    """Return the codes of weights, times `factor`, a power of two.
+
+    Codes are ⌊v · scale · 2^(bits−1) + ½⌋, clipped to `bits` bits.
+    """
+    unit = float(1 << (bits - 1))
+    result: Tensor = _RoundWeights.apply(values, scale, unit, factor)  # type: ignore[no-untyped-call]
     return result
 
 
 class _RoundEven(torch.autograd.Function):
-    """clamp(round-half-even(128x), −128, 127) / 128, gradient inside the bounds."""
+    """clamp(round-half-even(128x), −128, 127), gradient · 128 inside the bounds."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         rounded = (x * 128.0).round_()
-        ctx.save_for_backward((rounded >= -128) & (rounded <= 127))
-        return rounded.clamp_(-128, 127).div_(128.0)
+        ctx.save_for_backward(rounded)
+        return rounded.clamp(LOW, HIGH)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Any, ...]:
-        (inside,) = ctx.saved_tensors
-        return (gradients[0] * inside,)
+        (rounded,) = ctx.saved_tensors
+        return (_inside(gradients[0], rounded, LOW - 1, HIGH + 1).mul_(128.0),)
 
 
 def quantize_input(x: Tensor) -> Tensor:
-    """Return the network's input as data; real values are rounded half to even."""
+    """Return the codes of the network's input; real values are rounded half to even."""
     result: Tensor = _RoundEven.apply(x)  # type: ignore[no-untyped-call]
     return result
 
 
-def truncate_average(average: Tensor, count: int) -> Tensor:
-    """Return an average over `count` positions truncated toward zero to a multiple of 1/128.
+class _Replace(torch.autograd.Function):
+    """Another value with the gradient of the first."""
 
-    The sum is recovered as an integer first, so that the division is the hardware's.
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, value: Tensor) -> Tensor:  # noqa: ARG004
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[Any, ...]:  # noqa: ARG004
+        return gradients[0], None
+
+
+def straight_through(x: Tensor, value: Tensor) -> Tensor:
+    """Return `value` (not tracked by autograd), whose gradient goes to `x` unchanged."""
+    result: Tensor = _Replace.apply(x, value)  # type: ignore[no-untyped-call]
+    return result
+
+
+def whole_average(average: Tensor, count: int, *, is_rounded: bool = False) -> Tensor:
+    """Return an average of codes over `count` positions as a code, truncated toward zero.
+
+    The sum is recovered as an integer first, so that the division is the hardware's. With
+    `is_rounded` halves are rounded away from zero instead.
     """
     with torch.no_grad():
-        total = (average * (128.0 * count)).round_()
-        exact = total.div_(count).trunc_().div_(128.0)
-    return average + (exact - average).detach()
+        total = (average * float(count)).round_()
+        if is_rounded:
+            total = total + total.sign() * (count / 2)
+        exact = total.div_(count).trunc_()
+    return straight_through(average, exact)
 
 
 def weight_scale(
@@ -134,13 +191,50 @@ def weight_scale(
 
 
 def _magnitude(weights: Tensor, bias: Tensor | None, quantile: float) -> Tensor:
-    parts = [weights.detach().abs().reshape(-1)]
-    if bias is not None:
-        parts.append(bias.detach().abs().reshape(-1))
+    """Return the quantile of all magnitudes, or another value with the same scale.
+
+    Nothing is sorted where counting will do: it is enough to know between which powers of two the
+    quantile lies.
+    """
     if quantile == 1.0:
-        return torch.stack([part.max() for part in parts]).max()
-    values = torch.cat(parts).double().sort().values
+        low, high = weights.detach().aminmax()
+        limit = torch.maximum(-low, high)
+        return limit if bias is None else torch.maximum(limit, bias.detach().abs().max())
+    parts = [weights.detach().reshape(-1)]
+    if bias is not None:
+        parts.append(bias.detach().reshape(-1))
+    values = torch.cat(parts).abs_()
     position = quantile * (values.numel() - 1)
     below = math.floor(position)
-    above = min(below + 1, values.numel() - 1)
-    return values[below] + (values[above] - values[below]) * (position - below)
+    # Reading a count costs a graphics processor more than looking for the largest.
+    octave = _octave(values, below) if values.device.type == "cpu" else None
+    if octave is not None:
+        return torch.full((), octave, dtype=values.dtype)
+    count = values.numel() - below
+    if count * _TOP_SHARE <= values.numel():
+        top = values.topk(count, sorted=True).values
+        lower, upper = top[-1].double(), top[max(count - 2, 0)].double()
+    else:
+        ordered = values.sort().values
+        lower, upper = ordered[below].double(), ordered[min(below + 1, len(ordered) - 1)].double()
+    return lower + (upper - lower) * (position - below)
+
+
+def _octave(values: Tensor, below: int) -> float | None:
+    """Return 2^e with 2^(e−1) < values[below], values[below + 1] ≤ 2^e, counted as if sorted.
+
+    None if the two lie on different sides of a power of two, or far below the largest.
+    """
+    mantissa, exponent = math.frexp(float(values.max()))
+    if not math.isfinite(mantissa) or abs(exponent) > _EXPONENTS:
+        return None
+    exponent -= mantissa == 0.5
+    wanted = values.numel() - below
+    for _ in range(_OCTAVES):
+        above = int(torch.count_nonzero(values > 2.0 ** (exponent - 1)))
+        if above >= wanted:
+            return 2.0**exponent
+        if above == wanted - 1:
+            return None
+        exponent -= 1
+    return None

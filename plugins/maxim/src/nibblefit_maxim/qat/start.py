@@ -8,21 +8,30 @@ from typing import Any
 
 import torch
 
-from nibblefit.data.source import Split
+from nibblefit.data.source import DataSource, Split
 from nibblefit.ir.graph import Graph, frozen_mapping
 from nibblefit.models import Model
 from nibblefit.run import Run
-from nibblefit_maxim.folding import fold_model
-from nibblefit_maxim.fusing.fuser import fuse
+from nibblefit_maxim.fusing.fuser import fuse_for
 from nibblefit_maxim.fusing.network import FusedNetwork
 from nibblefit_maxim.options import MaximOptions
-from nibblefit_maxim.parts import part_named
+from nibblefit_maxim.parts import Part, part_named
 from nibblefit_maxim.qat.network import QatNetwork
-from nibblefit_maxim.qat.phases import EXTRA, QAT_PHASE
+from nibblefit_maxim.qat.normalization import fold_for
+from nibblefit_maxim.qat.phases import BITS, EXTRA, LAYERS, QAT_PHASE, THRESHOLDS
 from nibblefit_maxim.qat.thresholds import ThresholdMeter, choose_thresholds
 from nibblefit_maxim.settings import LayerSettings, layer_settings
 
 _BATCH = 64
+
+
+def fused_for(graph: Graph, part: Part, options: MaximOptions) -> FusedNetwork:
+    """Return the hardware layers of a graph under a recipe's options.
+
+    Raises:
+        UnsupportedError: At least one layer has no counterpart; names all of them.
+    """
+    return fuse_for(graph, part, options).require(part.title)
 
 
 def fused_of(graph: Graph, run: Run) -> FusedNetwork:
@@ -31,9 +40,7 @@ def fused_of(graph: Graph, run: Run) -> FusedNetwork:
     Raises:
         UnsupportedError: At least one layer has no counterpart; names all of them.
     """
-    options: MaximOptions = run.options
-    part = part_named(run.part)
-    return fuse(graph, part, wide_output=options.wide_output).require(part.title)
+    return fused_for(graph, part_named(run.part), run.options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,55 +55,99 @@ class Decisions:
     settings: Mapping[str, LayerSettings]
     thresholds: Mapping[str, int]
 
+    def kept_in(self, model: Model) -> Model:
+        """Return the model with these decisions, as started."""
+        facts: dict[str, Any] = dict(model.extra.get(EXTRA, {}))
+        facts[LAYERS] = frozen_mapping(
+            {name: (s.weight_bits, s.shift_quantile) for name, s in self.settings.items()}
+        )
+        facts[THRESHOLDS] = frozen_mapping(self.thresholds)
+        extra = frozen_mapping({**model.extra, EXTRA: frozen_mapping(facts)})
+        return replace(model, phase=QAT_PHASE, extra=extra)
+
 
 def decisions_of(model: Model) -> Decisions | None:
     """Return the decisions a model was started with, None if it never was."""
     facts: Mapping[str, Any] = model.extra.get(EXTRA, {})
-    if "thresholds" not in facts:
+    if THRESHOLDS not in facts:
         return None
     return Decisions(
         {
             str(name): LayerSettings(int(bits), float(quantile))
-            for name, (bits, quantile) in facts["layers"].items()
+            for name, (bits, quantile) in facts[LAYERS].items()
         },
-        {str(name): int(value) for name, value in facts["thresholds"].items()},
+        {str(name): int(value) for name, value in facts[THRESHOLDS].items()},
     )
 
 
-def start(run: Run, model: Model) -> tuple[Model, Decisions]:
-    """Return the model folded, and the decisions kept with it.
+def found_bits(model: Model) -> dict[str, int]:
+    """Return the weight widths that a search chose, by layer name; empty without one."""
+    facts: Mapping[str, Any] = model.extra.get(EXTRA, {})
+    return {str(name): int(bits) for name, bits in facts.get(BITS, {}).items()}
 
-    A model that has been started before is returned as it is.
+
+@dataclass(frozen=True, slots=True)
+class Starter:
+    """Everything the start of quantized training depends on; can be sent to another process.
+
+    Attributes:
+        options: The target's options.
+        part: Name of the device.
+        overrides: ``[quantize.layers]``.
+        samples: Calibration samples, the first ones of the training split.
+        data: Where they come from.
     """
-    decisions = decisions_of(model)
-    if decisions is not None:
-        return model, decisions
-    folded = fold_model(model)
-    fused = fused_of(folded.graph, run)
-    settings = layer_settings(fused, run.options, run.recipe.quantize.layers)
-    thresholds = measure(run, folded.graph, fused)
-    facts = {
-        "layers": frozen_mapping(
-            {name: (s.weight_bits, s.shift_quantile) for name, s in settings.items()}
-        ),
-        "thresholds": frozen_mapping(thresholds),
-    }
-    extra = frozen_mapping({**model.extra, EXTRA: frozen_mapping(facts)})
-    started = replace(folded, phase=QAT_PHASE, extra=extra)
-    return started, Decisions(settings, thresholds)
+
+    options: MaximOptions
+    part: str
+    overrides: Mapping[str, Mapping[str, Any]]
+    samples: int
+    data: DataSource
+
+    @classmethod
+    def of(cls, run: Run) -> Starter:
+        """Return the starter of a run."""
+        section = run.recipe.quantize
+        layers = {name: dict(values) for name, values in section.layers.items()}
+        return cls(run.options, run.part, layers, section.calibration_samples, run.data)
+
+    def fused(self, graph: Graph) -> FusedNetwork:
+        """Return the hardware layers of a graph.
+
+        Raises:
+            UnsupportedError: At least one layer has no counterpart; names all of them.
+        """
+        return fused_for(graph, part_named(self.part), self.options)
+
+    def start(self, model: Model) -> tuple[Model, Decisions]:
+        """Return the model folded, and the decisions kept with it.
+
+        A model that has been started before is returned as it is.
+        """
+        decisions = decisions_of(model)
+        if decisions is not None:
+            return model, decisions
+        folded = fold_for(model, self.options.generation)
+        fused = self.fused(folded.graph)
+        settings = layer_settings(fused, self.options, self.overrides, found_bits(model))
+        decisions = Decisions(settings, self.measure(folded.graph, fused))
+        return decisions.kept_in(folded), decisions
+
+    def measure(self, graph: Graph, fused: FusedNetwork) -> dict[str, int]:
+        """Return a threshold per tensor, from training samples; all zero without thresholds."""
+        if not self.options.measures_thresholds:
+            return dict.fromkeys((fused.input, *(layer.tensor for layer in fused.layers)), 0)
+        network = QatNetwork(graph, fused, {}, {}, quantized=False).eval()
+        meter = ThresholdMeter(fused)
+        count = min(self.samples, len(self.data.split(Split.TRAIN)))
+        with torch.no_grad():
+            for begin in range(0, count, _BATCH):
+                inputs, _ = self.data.batch(Split.TRAIN, begin, min(begin + _BATCH, count))
+                for name, value in network.run_layers(torch.from_numpy(inputs)).items():
+                    meter.add(name, value.numpy())
+        return choose_thresholds(fused, meter.values(), self.options.outlier_deviations)
 
 
-def measure(run: Run, graph: Graph, fused: FusedNetwork) -> dict[str, int]:
-    """Return a threshold per tensor, from training samples; all zero if the recipe says so."""
-    options: MaximOptions = run.options
-    if not options.activation_thresholds:
-        return dict.fromkeys((fused.input, *(layer.tensor for layer in fused.layers)), 0)
-    network = QatNetwork(graph, fused, {}, {}, quantized=False).eval()
-    meter = ThresholdMeter(fused)
-    count = min(run.recipe.quantize.calibration_samples, len(run.data.split(Split.TRAIN)))
-    with torch.no_grad():
-        for begin in range(0, count, _BATCH):
-            inputs, _ = run.data.batch(Split.TRAIN, begin, min(begin + _BATCH, count))
-            for name, value in network.run_layers(torch.from_numpy(inputs)).items():
-                meter.add(name, value.numpy())
-    return choose_thresholds(fused, meter.values(), options.outlier_deviations)
+def start(run: Run, model: Model) -> tuple[Model, Decisions]:
+    """Return the model ready for quantized training in this run; see `Starter.start`."""
+    return Starter.of(run).start(model)

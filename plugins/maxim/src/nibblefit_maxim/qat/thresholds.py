@@ -4,7 +4,8 @@ A tensor with threshold T is stored with 7 − T fractional bits. T is measured 
 outliers are dropped, T0 is the smallest power of two that holds the rest, and of T0 … T0 − 4 the
 one with the least squared 8-bit error is kept. Tensors that the hardware combines without shifting
 (operands of an addition, members of a concatenation, everything a layer without weights hands on)
-share one threshold, that of the network's input being 0.
+share one threshold, that of the network's input being 0; sums count where they are formed, because
+they are clipped to the same range.
 
 Source: ai8x-training pull request 331 (activation-threshold QAT).
 """
@@ -19,13 +20,24 @@ import numpy as np
 import numpy.typing as npt
 
 from nibblefit_maxim.fusing.network import FusedNetwork
-from nibblefit_maxim.layers import HardwareLayer
+from nibblefit_maxim.layers import Eltwise, HardwareLayer
 
 #: Thresholds below T0 that are tried.
 CANDIDATES = 5
 #: Values kept per tensor; more change the choice of a power of two no further.
 _SAMPLES = 200_000
+_BITWISE = (Eltwise.OR, Eltwise.XOR)
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
+
+
+def adds(layer: HardwareLayer) -> bool:
+    """Return whether a layer adds or subtracts, so that its result may outgrow its operands."""
+    return layer.eltwise in (Eltwise.ADD, Eltwise.SUB)
+
+
+def sum_of(layer: HardwareLayer) -> str:
+    """Return the name under which the sum inside a layer is measured."""
+    return f"{layer.name}:sum"
 
 
 class ThresholdMeter:
@@ -37,6 +49,7 @@ class ThresholdMeter:
             for layer in fused.layers
             if layer.has_weights and not layer.identity and not layer.wide
         ]
+        self._measured += [sum_of(layer) for layer in fused.layers if adds(layer)]
         self._samples: dict[str, list[FloatArray]] = {name: [] for name in self._measured}
 
     def add(self, name: str, values: FloatArray) -> None:
@@ -61,13 +74,16 @@ def choose_thresholds(
         values: Sampled float values by tensor.
         deviations: Values further from the mean than this many standard deviations are dropped.
     """
-    groups = _groups(fused)
+    sums = {layer.inputs[0]: sum_of(layer) for layer in fused.layers if adds(layer)}
+    bitwise = {name for layer in fused.layers if layer.eltwise in _BITWISE for name in layer.inputs}
     chosen: dict[str, int] = {}
-    for group in groups:
-        if fused.input in group:
+    for group in _groups(fused):
+        # Bits keep their meaning only at the scale of the network's input.
+        if fused.input in group or bitwise & group:
             chosen.update(dict.fromkeys(group, 0))
             continue
-        found = [values[name] for name in sorted(group) if name in values]
+        names = [*sorted(group), *(sums[name] for name in sorted(group) if name in sums)]
+        found = [values[name] for name in names if name in values]
         threshold = max((threshold_of(v, deviations) for v in found), default=0)
         chosen.update(dict.fromkeys(group, threshold))
     return chosen

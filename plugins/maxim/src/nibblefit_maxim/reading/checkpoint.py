@@ -18,6 +18,8 @@ import numpy as np
 from nibblefit.errors import InputError
 from nibblefit.fixed.formats import FloatArray
 
+_LAYOUT = "expected epoch, state_dict and arch, as the vendor's training writes them"
+
 
 @dataclass(frozen=True, slots=True)
 class LayerParameters:
@@ -42,13 +44,22 @@ class LayerParameters:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A loaded checkpoint; `arch` is empty if the file does not name one."""
+    """A loaded checkpoint; `arch` is empty if the file does not name one.
+
+    `normed` are the keys of one-dimensional weights: batch norms that are not folded.
+    """
 
     file: str
     arch: str
     epoch: int
     layers: tuple[LayerParameters, ...]
     tensors: Mapping[str, FloatArray]
+    normed: tuple[str, ...] = ()
+
+    @property
+    def is_float(self) -> bool:
+        """Whether some weight is no integer, so that the file is still to be quantized."""
+        return any(not np.array_equal(item.weights, np.rint(item.weights)) for item in self.layers)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -58,24 +69,56 @@ def load_checkpoint(path: Path) -> Checkpoint:
         InputError: The file is missing, damaged, holds objects other than tensors, lacks keys, or
             still has batch norm in it.
     """
+    checkpoint = read_checkpoint(path)
+    if checkpoint.normed:
+        key = checkpoint.normed[0]
+        raise InputError(
+            f"{path.name}: '{key}' has {checkpoint.tensors[key].ndim} dimension; batch norm is not "
+            "folded",
+            hint="use the checkpoint written by quantization-aware training, after folding",
+        )
+    return checkpoint
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Load a checkpoint like `load_checkpoint`, with unfolded batch norms left to the caller.
+
+    Raises:
+        InputError: The file is missing, damaged, holds objects other than tensors, or lacks keys.
+    """
     content = _load(path)
     for key in ("epoch", "state_dict"):
         if key not in content:
             raise InputError(
                 f"{path.name}: key '{key}' is missing from the checkpoint",
-                hint="expected epoch, state_dict and arch, as the vendor's training writes them",
+                hint=_LAYOUT,
             )
     state = content["state_dict"]
     if not isinstance(state, Mapping):
-        raise InputError(f"{path.name}: 'state_dict' is not a mapping of names to tensors")
+        raise InputError(
+            f"{path.name}: 'state_dict' is not a mapping of names to tensors", hint=_LAYOUT
+        )
     tensors = {str(key): _array(path, str(key), value) for key, value in state.items()}
+    weights = [key for key in tensors if key.endswith(".weight")]
+    if not weights:
+        raise InputError(
+            f"{path.name}: 'state_dict' has no key that ends in '.weight'",
+            hint="expected keys such as conv1.op.weight, as the vendor's training writes them",
+        )
     return Checkpoint(
         path.name,
-        str(content.get("arch", "")),
-        int(content["epoch"]),
-        tuple(_layer(path, key, tensors) for key in tensors if key.endswith(".weight")),
+        str(content.get("arch") or ""),
+        _epoch(path, content["epoch"]),
+        tuple(_layer(key, tensors) for key in weights if tensors[key].ndim > 1),
         tensors,
+        tuple(key for key in weights if tensors[key].ndim < 2),
     )
+
+
+def _epoch(path: Path, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InputError(f"{path.name}: 'epoch' is {value!r}, expected an integer", hint=_LAYOUT)
+    return value
 
 
 def _load(path: Path) -> Mapping[str, Any]:
@@ -94,7 +137,9 @@ def _load(path: Path) -> Mapping[str, Any]:
             hint="keep only epoch, state_dict and arch in it, and save it with torch.save",
         ) from error
     if not isinstance(content, Mapping):
-        raise InputError(f"{path.name}: expected a dictionary, found {type(content).__name__}")
+        raise InputError(
+            f"{path.name}: expected a dictionary, found {type(content).__name__}", hint=_LAYOUT
+        )
     return content
 
 
@@ -102,19 +147,14 @@ def _array(path: Path, key: str, value: Any) -> FloatArray:
     import torch
 
     if not isinstance(value, torch.Tensor) or value.is_sparse or value.is_quantized:
-        raise InputError(f"{path.name}: '{key}' is not a plain tensor")
+        raise InputError(f"{path.name}: '{key}' is not a plain tensor", hint=_LAYOUT)
     return value.detach().to(torch.float64).numpy()
 
 
-def _layer(path: Path, key: str, tensors: Mapping[str, FloatArray]) -> LayerParameters:
+def _layer(key: str, tensors: Mapping[str, FloatArray]) -> LayerParameters:
     weights = tensors[key]
     operator = key.removesuffix(".weight")
     module = operator.rpartition(".")[0] or operator
-    if weights.ndim < 2:
-        raise InputError(
-            f"{path.name}: '{key}' has {weights.ndim} dimension; batch norm is not folded",
-            hint="use the checkpoint written by quantization-aware training, after folding",
-        )
 
     def number(name: str) -> int | None:
         values = tensors.get(f"{module}.{name}")

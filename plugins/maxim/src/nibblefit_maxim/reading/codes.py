@@ -13,8 +13,8 @@ from nibblefit.fixed.formats import FloatArray, IntArray
 from nibblefit_maxim.parts import SHIFT_RANGE, Part
 from nibblefit_maxim.reading.checkpoint import LayerParameters
 from nibblefit_maxim.reading.entries import LayerEntry
+from nibblefit_maxim.reading.problems import Problems
 from nibblefit_maxim.reading.schema import BINARY
-from nibblefit_maxim.reading.yaml_text import Problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +35,38 @@ def codes_of(
     """Return the integers of one layer; problems are recorded, not raised."""
     title = f"{entry.title}, checkpoint '{parameters.name}'"
 
-    def wrong(message: str) -> None:
-        problems.add(entry.line, f"{title}: {message}")
+    def wrong(rule: str, message: str, key: str = "") -> None:
+        problems.add(entry.line_of(key), rule, f"{title}: {message}")
 
     stored = parameters.weights
-    if not np.array_equal(stored, np.rint(stored)):
-        wrong("weights are not integers; quantize the checkpoint first")
+    is_float = not np.array_equal(stored, np.rint(stored))
+    if is_float:
+        wrong("weights-float", "weights are not integers; quantize the checkpoint first")
     weights = _integers(stored)
     bits, is_binary = _width(entry, parameters, weights, part)
     low, high = (-1, 1) if is_binary else (-(1 << (bits - 1)), (1 << (bits - 1)) - 1)
-    if weights.size and (weights.min() < low or weights.max() > high):
-        wrong(f"weights {weights.min()} to {weights.max()} do not fit {bits} bits")
-    elif not np.any(weights) and entry.get("quantization") is None:
-        wrong("all weights are zero; was the checkpoint quantized?")
+    if is_float:
+        pass  # widths of rounded fractions say nothing
+    elif weights.size and (weights.min() < low or weights.max() > high):
+        wrong(
+            "weights-width",
+            f"weights {weights.min()} to {weights.max()} do not fit {bits} bits",
+            "quantization",
+        )
+    elif not np.any(weights):
+        wrong("weights-zero", "all weights are zero; was the checkpoint quantized?")
     bias = None
     if parameters.bias is not None:
         bias = _integers(np.floor(parameters.bias / 2.0 ** (bits - 1)))
         if bias.min() < -128 or bias.max() > 127:
-            wrong(f"bias codes {bias.min()} to {bias.max()} do not fit 8 bits")
+            wrong("bias-width", f"bias codes {bias.min()} to {bias.max()} do not fit 8 bits")
     shift = int(entry.get("output_shift", parameters.output_shift or 0)) + 8 - bits
     if shift not in SHIFT_RANGE:
-        wrong(f"total shift is {shift} (output_shift + 8 − {bits}); the hardware has −15 to 15")
+        wrong(
+            "shift-range",
+            f"total shift is {shift} (output_shift + 8 − {bits}); the hardware has −15 to 15",
+            "output_shift",
+        )
     return Codes(weights, bias, bits, shift, parameters.threshold, is_binary)
 
 

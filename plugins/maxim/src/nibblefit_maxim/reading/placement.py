@@ -1,80 +1,45 @@
-"""Checks of processor maps, memory sizes and overwritten inputs in a file that was read."""
+"""Checks of processor maps, bias groups and memory sizes in a file that was read."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from nibblefit.ir.graph import Shape
-from nibblefit_maxim.layers import HardwareLayer
+from nibblefit_maxim.layers import Operator
 from nibblefit_maxim.memory.processors import (
     bits,
-    contiguous,
     instances,
     passes,
     processors_per_pass,
     quadrants,
 )
-from nibblefit_maxim.parts import PROCESSORS_PER_INSTANCE, Part
-from nibblefit_maxim.reading.entries import LayerEntry, NetworkEntry
-from nibblefit_maxim.reading.yaml_text import Problems
-
-#: Processors that the FIFO feeds, for CHW and HWC data.
-#: Source: ai8x-synthesis `izer/izer.py`, "The FIFO is restricted to …".
-_FIFO_CHW = sum(1 << p for p in (0, 16, 32, 48))
-_FIFO_HWC = sum(0xF << p for p in (0, 16, 32, 48))
-#: Leading layers that may stream.
-_MAX_STREAMING = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """A resolved layer with the shape it writes and the indices of its sources (−1: input)."""
-
-    entry: LayerEntry
-    layer: HardwareLayer
-    output_shape: Shape
-    sources: tuple[int, ...]
-
-    @property
-    def is_chw(self) -> bool:
-        """Whether the layer reads one channel after another; only the first layer can."""
-        return self.entry.index == 0 and self.entry.get("data_format") == "chw"
-
-    @property
-    def in_passes(self) -> int:
-        """Passes over the input channels."""
-        return passes(self.layer.in_channels)
+from nibblefit_maxim.parts import (
+    PROCESSORS_PER_INSTANCE,
+    PROCESSORS_PER_QUADRANT,
+    QUADRANTS,
+    Part,
+)
+from nibblefit_maxim.reading.entry import NetworkEntry
+from nibblefit_maxim.reading.placed import Placed, by_index, output_map
+from nibblefit_maxim.reading.problems import Problems
 
 
 def check_placement(
-    network: NetworkEntry,
-    placed: Sequence[Placed],
-    part: Part,
-    problems: Problems,
-    *,
-    fifo: bool,
+    network: NetworkEntry, placed: Sequence[Placed], part: Part, problems: Problems
 ) -> None:
-    """Record every placement that the hardware cannot do or that destroys data."""
+    """Record every map, size and bias group that the hardware cannot have."""
+    layers = by_index(placed)
+    readers: dict[int, list[Placed]] = {}
     for item in placed:
-        _check_input_map(item, problems)
-        _check_output_map(network, item, problems)
-    _check_streaming(placed, problems, fifo=fifo)
-    _check_bias_groups(placed, problems)
+        for source in item.sources:
+            readers.setdefault(source, []).append(item)
     for item in placed:
-        _check_sizes(item, placed, part, problems)
-        _check_overwrite(network, item, placed, problems)
-
-
-def output_map(network: NetworkEntry, item: Placed) -> int:
-    """Return the map a layer writes to: stated, the next layer's, or the low processors."""
-    stated = item.entry.get("output_processors")
-    if stated is not None:
-        return int(stated)
-    following = item.entry.index + 1
-    if following < len(network.layers):
-        return network.layers[following].processors
-    return network.output_map or contiguous(0, processors_per_pass(item.output_shape[0]))
+        if item.entry.processors:
+            _check_input_map(item, problems)
+        if output_map(network, item):
+            _check_output_map(network, item, readers, problems)
+            _check_special_maps(network, item, problems)
+            _check_sizes(network, item, layers, part, problems)
+    _check_quadrants(network, placed, problems)
 
 
 def _wrong_count(channels: int, found: int, what: str) -> str:
@@ -88,120 +53,133 @@ def _wrong_count(channels: int, found: int, what: str) -> str:
 
 def _check_input_map(item: Placed, problems: Problems) -> None:
     found, channels = item.entry.processors, item.layer.in_channels
-    if found.bit_count() != processors_per_pass(channels):
+    line = item.entry.line_of("processors")
+    if not item.has_input_map:
         what = "input channels (before flattening)" if item.layer.flatten else "input channels"
-        problems.add(
-            item.entry.line_of("processors"),
-            f"{item.entry.title}: {_wrong_count(channels, found, what)}",
-        )
+        message = _wrong_count(channels, found, what)
+        problems.add(line, "input-map", f"{item.entry.title}: {message}")
     if item.is_chw and len(instances(found)) < found.bit_count():
         problems.add(
-            item.entry.line_of("processors"),
+            line,
+            "chw-instance",
             f"{item.entry.title}: CHW data needs one processor per group of "
             f"{PROCESSORS_PER_INSTANCE}; the map {found:#018x} puts several in one",
         )
 
 
-def _check_output_map(network: NetworkEntry, item: Placed, problems: Problems) -> None:
+def _check_output_map(
+    network: NetworkEntry, item: Placed, readers: dict[int, list[Placed]], problems: Problems
+) -> None:
     found, channels = output_map(network, item), item.output_shape[0]
-    following = item.entry.index + 1
-    stated = "output_processors" in item.entry.given
-    if not stated and following < len(network.layers):
-        # The next layer may read something else; its own input check covers the usual case.
+    if found.bit_count() == processors_per_pass(channels):
         return
-    if found.bit_count() != processors_per_pass(channels):
+    index = item.entry.index
+    message = f"{item.entry.title}: {_wrong_count(channels, found, 'output channels')}"
+    if "output_processors" in item.entry.given or index + 1 == len(network.layers):
+        problems.add(item.entry.line_of("output_processors"), "output-map", message)
+        return
+    following = network.layers[index + 1]
+    is_reader = any(reader.entry is following for reader in readers.get(index, []))
+    if is_reader and len(item_sources(readers[index], following.index)) == 1:
+        # The reader's own input check says the same about the map that is really wrong.
+        return
+    problems.add(
+        item.entry.line,
+        "output-map",
+        f"{message} of {following.title}, which stands next; 'output_processors' is missing",
+        "write output_processors in this layer",
+    )
+
+
+def item_sources(readers: Sequence[Placed], index: int) -> tuple[int, ...]:
+    """Return the sources of the reader with this index."""
+    return next((reader.sources for reader in readers if reader.entry.index == index), ())
+
+
+def _check_special_maps(network: NetworkEntry, item: Placed, problems: Problems) -> None:
+    read, written = item.entry.processors, output_map(network, item)
+    line, title = item.entry.line_of("output_processors"), item.entry.title
+    first = bits(written)[0]
+    if item.layer.operator is Operator.PASSTHROUGH:
+        for quadrant in range(QUADRANTS):
+            shift = quadrant * PROCESSORS_PER_QUADRANT
+            reading, writing = read >> shift & 0xFFFF, written >> shift & 0xFFFF
+            if reading.bit_count() != writing.bit_count() or not _is_run(writing):
+                problems.add(
+                    line,
+                    "passthrough-map",
+                    f"{title}: quadrant {quadrant} reads on {reading:#06x} and writes on "
+                    f"{writing:#06x}; a layer without operator writes one run of as many",
+                )
+                return
+    elif item.layer.groups > 1 and first % PROCESSORS_PER_INSTANCE:
         problems.add(
-            item.entry.line_of("output_processors"),
-            f"{item.entry.title}: {_wrong_count(channels, found, 'output channels')}",
+            line, "depthwise-map", f"{title}: the output map {written:#018x} starts at {first}"
+        )
+    elif item.weight_bits < 8 and first % PROCESSORS_PER_INSTANCE:
+        problems.add(
+            line,
+            "narrow-map",
+            f"{title}: {item.weight_bits}-bit weights, and the output map {written:#018x} starts "
+            f"at processor {first}",
         )
 
 
-def _check_streaming(placed: Sequence[Placed], problems: Problems, *, fifo: bool) -> None:
-    streams = [bool(item.entry.get("streaming")) for item in placed]
-    for item, before, now in zip(placed[1:], streams, streams[1:], strict=False):
-        if now and not before:
-            problems.add(
-                item.entry.line_of("streaming"),
-                f"{item.entry.title}: streams, but the layer before it does not; streaming layers "
-                "must be the first ones",
-            )
-    if sum(streams) > _MAX_STREAMING:
-        problems.add(0, f"{sum(streams)} streaming layers; the hardware has {_MAX_STREAMING}")
-    first = placed[0]
-    if streams[0] and not fifo:
-        problems.add(
-            first.entry.line_of("streaming"),
-            f"{first.entry.title}: streaming the network's input needs the FIFO (--fifo)",
-        )
-    allowed = _FIFO_CHW if first.is_chw else _FIFO_HWC
-    if fifo and first.entry.processors & ~allowed:
-        problems.add(
-            first.entry.line_of("processors"),
-            f"{first.entry.title}: the FIFO feeds processors {', '.join(map(str, bits(allowed)))} "
-            f"only; the map is {first.entry.processors:#018x}",
-        )
+def _is_run(processor_map: int) -> bool:
+    """Return whether all bits stand side by side."""
+    run = processor_map // (processor_map & -processor_map) if processor_map else 0
+    return run & (run + 1) == 0
 
 
-def _check_bias_groups(placed: Sequence[Placed], problems: Problems) -> None:
-    used = {q for item in placed for q in quadrants(item.entry.processors)}
-    for item in placed:
-        for quadrant in item.entry.get("bias_group", ()):
+def _check_quadrants(network: NetworkEntry, placed: Sequence[Placed], problems: Problems) -> None:
+    used = {q for entry in network.layers for q in quadrants(entry.processors)}
+    for entry in network.layers:
+        for quadrant in entry.get("bias_group", ()):
             if quadrant not in used:
                 problems.add(
-                    item.entry.line_of("bias_group"),
-                    f"{item.entry.title}: bias quadrant {quadrant} is not used by this network",
+                    entry.line_of("bias_group"),
+                    "bias-group",
+                    f"{entry.title}: bias quadrant {quadrant} is not used by this network; used: "
+                    f"{', '.join(map(str, sorted(used)))}",
                 )
+    whole = len(placed) == len(network.layers) and placed
+    final = output_map(network, placed[-1]) if whole else 1
+    if used and 0 not in used and 0 not in quadrants(final):
+        problems.add(0, "quadrant-0", "no layer uses processors 0 to 15")
 
 
-def _input_range(item: Placed, in_offset: int) -> range:
-    words = item.layer.input_pixels * item.in_passes * item.layer.operands
-    return range(in_offset, in_offset + words * (1 if item.is_chw else 4))
-
-
-def _output_range(item: Placed) -> range:
-    pixels = 1
-    for size in item.output_shape[1:]:
-        pixels *= size
-    width = 4 if item.layer.wide else 1
-    start = int(item.entry.get("out_offset", 0))
-    gap = 1 + int(item.entry.get("write_gap", 0))
-    words = (pixels * passes(item.output_shape[0]) - 1) * gap + 1
-    return range(start, start + words * 4 * width)
-
-
-def _in_offset(item: Placed, placed: Sequence[Placed]) -> int:
-    before = placed[item.entry.index - 1].entry.get("out_offset", 0) if item.entry.index else 0
-    return int(item.entry.get("in_offset", before))
-
-
-def _check_sizes(item: Placed, placed: Sequence[Placed], part: Part, problems: Problems) -> None:
-    ends = []
-    if not item.entry.get("streaming"):
-        ends.append(("input", "in_offset", _input_range(item, _in_offset(item, placed)).stop))
-    following = placed[item.entry.index + 1 : item.entry.index + 2]
-    if not any(other.entry.get("streaming") for other in following):
+def _check_sizes(
+    network: NetworkEntry,
+    item: Placed,
+    layers: dict[int, Placed],
+    part: Part,
+    problems: Problems,
+) -> None:
+    ends: list[tuple[str, str, str, int]] = []
+    if not item.is_streaming and item.has_input_map:
+        last = item.operands - 1
+        end = item.read_cells(network, last).end
+        ends.append(("input", "in_offset", "data-size", end))
+    following = layers.get(item.entry.index + 1)
+    if following is None or not following.is_streaming:
         # What a streaming layer reads lives in a rolling buffer, never as a whole.
-        ends.append(("output", "out_offset", _output_range(item).stop))
-    for what, key, end in ends:
+        has_map = output_map(network, item).bit_count() == processors_per_pass(item.output_shape[0])
+        width = 12 if item.layer.wide else 0
+        end = item.write_cells(network).end + width if has_map else 0
+        gap = int(item.entry.get("write_gap", 0))
+        rule = "write-gap-size" if gap and _without_gap(item, end) <= part.instance_bytes else ""
+        ends.append(("output", "out_offset", rule or "data-size", end))
+    for what, key, rule, end in ends:
         if end > part.instance_bytes:
             problems.add(
                 item.entry.line_of(key),
+                rule,
                 f"{item.entry.title}: {what} ends at byte {end} of a data memory of "
                 f"{part.instance_bytes}",
             )
 
 
-def _check_overwrite(
-    network: NetworkEntry, item: Placed, placed: Sequence[Placed], problems: Problems
-) -> None:
-    if item.entry.get("streaming"):
-        return
-    read = _input_range(item, _in_offset(item, placed))
-    written = _output_range(item)
-    shared = instances(item.entry.processors) & instances(output_map(network, item))
-    if shared and read.start < written.stop and written.start < read.stop:
-        problems.add(
-            item.entry.line_of("out_offset"),
-            f"{item.entry.title}: output at {written.start:#x} to {written.stop:#x} overwrites "
-            f"its own input at {read.start:#x} to {read.stop:#x}",
-        )
+def _without_gap(item: Placed, end: int) -> int:
+    """Return where output would end if it had no gaps; only this the compiler looks at."""
+    start = int(item.entry.get("out_offset", 0))
+    return start + (end - start) // (1 + int(item.entry.get("write_gap", 0)))

@@ -8,7 +8,7 @@ that would build objects are refused.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ruamel.yaml import YAML
@@ -16,6 +16,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from nibblefit.errors import InputError
+from nibblefit_maxim.reading.problems import Problems
 
 Scalar: TypeAlias = bool | int | float | str | None
 _TRUE = {"true", "yes", "on"}
@@ -39,31 +40,6 @@ class Value:
         return self.content
 
 
-@dataclass(slots=True)
-class Problems:
-    """Everything found wrong in one file, raised together."""
-
-    file: str
-    found: list[str] = field(default_factory=list)
-
-    def add(self, line: int, message: str) -> None:
-        """Record one problem; line 0 means the file as a whole."""
-        self.found.append(f"{self.file}:{line}: {message}" if line else f"{self.file}: {message}")
-
-    def raise_if_any(self, hint: str) -> None:
-        """Raise all problems as one error.
-
-        Raises:
-            InputError: At least one problem was recorded.
-        """
-        if not self.found:
-            return
-        if len(self.found) == 1:
-            raise InputError(self.found[0], hint=hint)
-        lines = "".join(f"\n  • {problem}" for problem in self.found)
-        raise InputError(f"{self.file} has {len(self.found)} problems{lines}", hint=hint)
-
-
 def parse(text: str, problems: Problems) -> Value:
     """Parse one YAML document.
 
@@ -80,6 +56,11 @@ def parse(text: str, problems: Problems) -> Value:
         ) from error
     except (YAMLError, ValueError) as error:
         raise InputError(f"{problems.file}: not readable as YAML: {error}") from error
+    except RecursionError as error:
+        raise InputError(
+            f"{problems.file}: not readable as YAML: nested too deeply",
+            hint="this is no network description",
+        ) from error
     return _value(root, problems, set()) if root is not None else Value(None, 1)
 
 
@@ -87,7 +68,7 @@ def _value(node: Node, problems: Problems, seen: set[int]) -> Value:
     line = node.start_mark.line + 1
     if id(node) in seen:
         # An alias repeats a node, or nests it in itself; expanding could go on for ever.
-        problems.add(line, "aliases (*name) are not supported; write the value out")
+        problems.add(line, "yaml-alias", "aliases (*name) are not supported; write the value out")
         return Value(None, line)
     seen.add(id(node))
     if isinstance(node, MappingNode):
@@ -104,7 +85,9 @@ def _entries(node: MappingNode, problems: Problems, seen: set[int]) -> Iterator[
     for key_node, value_node in node.value:
         key, line = str(key_node.value), key_node.start_mark.line + 1
         if key in lines:
-            problems.add(line, f"key '{key}' stands twice, first in line {lines[key]}")
+            problems.add(
+                line, "duplicate-key", f"key '{key}' stands twice, first in line {lines[key]}"
+            )
             continue
         lines[key] = line
         value = _value(value_node, problems, seen)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -16,11 +18,16 @@ from nibblefit.ir.store import digest
 from nibblefit.results import Artifact, ArtifactFile
 from nibblefit_maxim.layers import IntegerLayer
 from nibblefit_maxim.lift import lift
+from nibblefit_maxim.memory.inserted import inserted_integers
 from nibblefit_maxim.memory.needs import LayerNeeds
 from nibblefit_maxim.memory.pictures import pictures
+from nibblefit_maxim.memory.plan import MemoryPlan
 from nibblefit_maxim.memory.planner import plan_memory
 from nibblefit_maxim.parts import Part
+from nibblefit_maxim.proving.prover import prove
+from nibblefit_maxim.proving.violation import broken_plan
 from nibblefit_maxim.writing.checkpoint_file import checkpoint_bytes
+from nibblefit_maxim.writing.handover import handed_over, in_file_names, kept_tensors
 from nibblefit_maxim.writing.names import architecture_name, file_names
 from nibblefit_maxim.writing.readme import (
     CHECKPOINT_NAME,
@@ -53,44 +60,93 @@ def write_folder(
         arch: Name in the files; empty: the graph's.
 
     Raises:
-        UnsupportedError: The network is no chain of layers.
+        UnsupportedError: No arrangement in memory can serve the graph.
         LimitError: It does not fit the part; names what is short.
+        GraphError: The proof refutes the plan; a defect of the planner.
         WorkspaceError: The folder cannot be written.
     """
     items = lift(graph)
-    plan = plan_memory([needs_of(item) for item in items], part, graph.inputs[0])
+    host = handed_over(graph, items)
+    plan = proven_plan(items, part, graph.inputs[0], kept_tensors(host))
+    items = all_items(items, plan)
     arch = architecture_name(arch or graph.name)
     dataset = architecture_name(dataset)
     names = file_names(item.layer.name for item in items)
     quantiles = dict(graph.metadata.get("shift_quantile", {}))
+    flags = compiler_flags(items)
     contents = (
         ("yaml", YAML_NAME, network_yaml(items, plan, names, arch, dataset).encode()),
         ("checkpoint", CHECKPOINT_NAME, checkpoint_bytes(items, names, quantiles, arch)),
         ("sample", sample_name(dataset), _npy(sample)),
-        ("readme", README_NAME, readme(plan, arch, dataset).encode()),
+        ("readme", README_NAME, readme(plan, arch, dataset, flags).encode()),
     )
-    files = []
-    for role, name, content in contents:
-        try:
-            (folder / name).write_bytes(content)
-        except OSError as error:
-            raise WorkspaceError(f"{folder / name} cannot be written: {error.strerror}") from error
-        files.append(ArtifactFile(role, PurePosixPath(name), hashlib.sha256(content).hexdigest()))
+    files = [_write(folder, *content) for content in contents]
+    tensors = {item.layer.tensor: names[item.layer.name] for item in items}
     notes = {
-        "command": command_line(plan, arch, dataset, folder="."),
+        "command": command_line(plan, arch, dataset, folder=".", flags=flags),
+        "flags": (*plan.flags, *flags),
         "arch": arch,
         "dataset": dataset,
-        "output_shapes": tuple(graph.tensors[name].shape for name in graph.outputs),
+        "host": in_file_names(host, tensors),
         "fit": frozen_mapping(plan.metrics()),
         "memory": pictures(plan),
     }
     return Artifact("maxim", part.name, digest(graph), tuple(files), frozen_mapping(notes))
 
 
+def proven_plan(
+    items: Sequence[IntegerLayer], part: Part, network_input: str, outputs: Sequence[str]
+) -> MemoryPlan:
+    """Return a plan that has passed its proof on the word-accurate memory model.
+
+    Raises:
+        UnsupportedError: No arrangement in memory can serve the graph.
+        LimitError: It does not fit the part; names what is short.
+        GraphError: The proof refutes the plan; a defect of the planner.
+    """
+    plan = plan_memory([needs_of(item) for item in items], part, network_input, outputs)
+    violations = prove([need.layer for need in plan.needs], plan, part)
+    if violations:
+        raise broken_plan(violations)
+    return plan
+
+
+def all_items(items: Sequence[IntegerLayer], plan: MemoryPlan) -> tuple[IntegerLayer, ...]:
+    """Return the layers in the plan's order, inserted ones with their integers."""
+    known = {item.layer.name: item for item in items}
+    fracs = {item.layer.tensor: item.out_frac for item in items}
+    found = []
+    for need in plan.needs:
+        layer = need.layer
+        if layer.name in known:
+            # Its operands may be combined in a layer of its own now.
+            found.append(replace(known[layer.name], layer=layer))
+            continue
+        tensor = layer.inputs[0]
+        readers = (item.in_frac for item in items if tensor in item.layer.inputs)
+        found.append(inserted_integers(layer, fracs[tensor] if tensor in fracs else next(readers)))
+    return tuple(found)
+
+
+def compiler_flags(items: Sequence[IntegerLayer]) -> tuple[str, ...]:
+    """Return options of the vendor's compiler that the arithmetic of the layers asks for."""
+    pools = (item.layer.pool for item in items)
+    rounded = any(pool is not None and pool.is_rounded for pool in pools)
+    return ("--avg-pool-rounding",) if rounded else ()
+
+
 def needs_of(item: IntegerLayer) -> LayerNeeds:
     """Return what a layer with its integers asks of the memories."""
     is_biased = item.bias is not None and bool(item.bias.any())
     return LayerNeeds(item.layer, item.weight_bits, is_biased)
+
+
+def _write(folder: Path, role: str, name: str, content: bytes) -> ArtifactFile:
+    try:
+        (folder / name).write_bytes(content)
+    except OSError as error:
+        raise WorkspaceError(f"{folder / name} cannot be written: {error.strerror}") from error
+    return ArtifactFile(role, PurePosixPath(name), hashlib.sha256(content).hexdigest())
 
 
 def _npy(codes: IntArray) -> bytes:

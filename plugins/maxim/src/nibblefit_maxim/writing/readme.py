@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nibblefit_maxim.memory.planner import MemoryPlan
+from nibblefit_maxim.memory.plan import MemoryPlan
 
 #: The folder's files, by role.
 YAML_NAME = "network.yaml"
@@ -15,21 +15,26 @@ def sample_name(dataset: str) -> str:
     return f"sample_{dataset.lower()}.npy"
 
 
-def command_line(plan: MemoryPlan, arch: str, dataset: str, *, folder: str) -> str:
+def command_line(
+    plan: MemoryPlan, arch: str, dataset: str, *, folder: str, flags: tuple[str, ...] = ()
+) -> str:
     """Return the compiler's command line; it must be run from the compiler's own folder."""
+    more = "".join(f" {flag}" for flag in (*plan.flags, *flags))
     return (
         f"python ai8xize.py --test-dir sdk/Examples/{plan.part.device}/CNN --prefix {arch} "
         f"--device {plan.part.device} --config-file {folder}/{YAML_NAME} "
         f"--checkpoint-file {folder}/{CHECKPOINT_NAME} "
         f"--sample-input {folder}/{sample_name(dataset)} "
-        "--timer 0 --display-checkpoint --verbose --overwrite"
+        f"--timer 0 --display-checkpoint --verbose --overwrite{more}"
     )
 
 
-def readme(plan: MemoryPlan, arch: str, dataset: str) -> str:
-    """Return the text."""
+def readme(plan: MemoryPlan, arch: str, dataset: str, flags: tuple[str, ...] = ()) -> str:
+    """Return the text; `flags` are options of the compiler that the arithmetic asks for."""
     figures = plan.metrics()
-    command = command_line(plan, arch, dataset, folder="$FILES")
+    command = command_line(plan, arch, dataset, folder="$FILES", flags=flags)
+    estimate = "" if plan.part.name == "max78000" else " (our own estimate)"
+    time = f"{figures['cycles']:,.0f} cycles, {figures['milliseconds']:.2f} ms{estimate}"
     return f"""# {arch} on the {plan.part.title}
 
 | file | what |
@@ -38,10 +43,12 @@ def readme(plan: MemoryPlan, arch: str, dataset: str) -> str:
 | `{CHECKPOINT_NAME}` | integer weights, biases and shifts, in execution order |
 | `{sample_name(dataset)}` | one sample input (int64, channels first) |
 
-Uses {figures["layers"]:.0f} of {figures["layers_limit"]:.0f} layers,
+Uses {figures["layers"]:.0f} of {figures["layers_limit"]:.0f} layers
+({figures["layers_inserted"]:.0f} of them inserted by the memory plan),
 {figures["kernel_words_peak"]:.0f} of {figures["kernel_words_limit"]:.0f} weight words on the
 fullest processor, {figures["bias_bytes"]:.0f} of {figures["bias_bytes_limit"]:.0f} bias bytes and
 {figures["data_bytes_peak"]:.0f} of {figures["data_bytes_limit"]:.0f} bytes of each data memory.
+One inference takes about {time}.
 
 ## Compile
 
