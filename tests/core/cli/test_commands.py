@@ -177,7 +177,9 @@ def test_check_prints_every_check(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, failing: bool
 ) -> None:
     """One line per check, a count, and for failures the reason, the remedy and code 4."""
-    monkeypatch.setattr("nibblefit.conformance.table.run", lambda _: _records(failing=failing))
+    monkeypatch.setattr(
+        "nibblefit.conformance.table.run", lambda *_, **__: _records(failing=failing)
+    )
     assert main(["check", "toychip"]) == (4 if failing else 0)
     shown = capsys.readouterr()
     assert "contract.info" in shown.out
@@ -189,7 +191,7 @@ def test_check_prints_every_check(
 
 def test_check_as_json(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The records as JSON; stdout stays pure although the command fails."""
-    monkeypatch.setattr("nibblefit.conformance.table.run", lambda _: _records(failing=True))
+    monkeypatch.setattr("nibblefit.conformance.table.run", lambda *_, **__: _records(failing=True))
     assert main(["check", "toychip", "--json"]) == 4
     shown = json.loads(capsys.readouterr().out)
     assert shown["passed"] is False

@@ -25,13 +25,18 @@ MEMORY = (
     {"kind": "timeline", "title": "Data memory", "unit": "bytes", "capacity": 100,
      "spans": [{"layer": "fc", "access": "read", "start": 0, "stop": 4}]},
 )  # fmt: skip
+#: Step → step whose result goes in.
+TAKEN = {"float": "prepare", "evaluate_float": "float", "qat": "float", "quantize": "qat",
+         "compile": "quantize", "evaluate": "quantize"}  # fmt: skip
 HISTORY = ({"train_loss": 2.0, "val_top1": 0.5}, {"train_loss": 1.0, "val_top1": 0.75})
 
 
-def float_graph() -> Graph:
+def float_graph(*, bias: bool = True) -> Graph:
     """Return one linear layer of 4 inputs and 3 outputs: 15 float constants, 60 bytes."""
-    node = Node("fc", Op.LINEAR, ("x", "fc.weight", "fc.bias"), ("fc",))
-    constants = {"fc.weight": np.ones((3, 4), np.float32), "fc.bias": np.zeros(3, np.float32)}
+    constants = {"fc.weight": np.ones((3, 4), np.float32)}
+    if bias:
+        constants["fc.bias"] = np.zeros(3, np.float32)
+    node = Node("fc", Op.LINEAR, ("x", *constants), ("fc",))
     shapes = frozen_mapping({"x": (4,), "fc": (3,)})
     return Graph("tiny", ("x",), ("fc",), (node,), shapes, frozen_mapping(constants))
 
@@ -73,7 +78,10 @@ def make_run(folder: Path, *, memory: Any = MEMORY, report: Report | None = None
     run.write_recipe(recipe)
     run.journal.write("run", nibblefit="0.1.0", target="target 'toychip' (toy 1.0)", recipe="00")
     model, graph = Model(float_graph()), integer_graph()
-    tuned = Model(float_graph(), phase="qat", history=tuple(map(frozen_mapping, HISTORY * 2)))
+    # As after folding: training for integers changes what there is to count.
+    tuned = Model(
+        float_graph(bias=False), phase="qat", history=tuple(map(frozen_mapping, HISTORY * 2))
+    )
     trained = Model(float_graph(), phase="float", history=tuple(map(frozen_mapping, HISTORY)))
     floats = Report("float model", frozen_mapping({"top1": 0.8889, "loss": 0.25}))
     values: Mapping[str, tuple[str, Value]] = {
@@ -86,13 +94,19 @@ def make_run(folder: Path, *, memory: Any = MEMORY, report: Report | None = None
         "evaluate": ("evaluate", report or integer_report()),
     }
     run.write_plan((*values, "last"))
+    digests: dict[str, str] = {}
     for number, (name, (stage, value)) in enumerate(values.items(), start=1):
         step = run.step((f"{number:02d}-{name}",))
         new = step.begin()
         if stage == "compile":
             (new / "net.yaml").write_text("layers: 1\n", encoding="utf-8")
         run.journal.write("started", step=name, reason="train.epochs 30 → 40")
-        step.commit(value, step=name, stage=stage, ingredients={"step": name}, seconds=12.5)
+        ingredients = {"step": name, "plan.phase": "qat" if name == "qat" else "float"}
+        if name in TAKEN:
+            ingredients[f"result of {TAKEN[name]}"] = digests[TAKEN[name]]
+        manifest = step.commit(value, step=name, stage=stage, ingredients=ingredients,
+                               seconds=12.5)  # fmt: skip
+        digests[name] = manifest.digest
         run.journal.write("finished", step=name, seconds=12.5, digest="")
     run.journal.write("started", step="last", reason="not run yet")
     run.journal.write("failed", step="last", problem="no")

@@ -30,7 +30,7 @@ def test_headlines_are_the_numbers_of_the_run(finished: Path) -> None:
     assert "drop 5.56 points" in shown["Integer graph"].detail
     # 12 weights of 4 bits and 3 biases of 8 bits; 15 numbers as float32 before.
     assert shown["Size of constants"].value == "9 B"
-    assert shown["Size of constants"].detail == "float32 60 B, 6.7 times smaller"
+    assert shown["Size of constants"].detail == "float32: 60 B, 6.7 times smaller"
     assert shown["Bit-exactness"].value == "exact"
     assert shown["Bit-exactness"].detail == "engine: 1,234 integers"
     assert shown["Bit-exactness"].tone is Tone.GOOD

@@ -48,11 +48,18 @@ def test_metrics(name: str, value: float, text: str) -> None:
     assert wording.metric(name, value) == text
 
 
-def test_drop_is_in_points() -> None:
-    """A loss of accuracy is given in percentage points; zero has no sign."""
-    assert wording.drop(0.0028) == "0.28 points"
-    assert wording.drop(-0.0) == "0.00 points"
-    assert wording.drop(-0.01) == "-1.00 points"
+def test_changes_say_which_way_they_go() -> None:
+    """Percentage points without a sign: a gain is called a gain; zero is none, a trace is not."""
+    assert wording.change(0.0028) == "drop 0.28 points"
+    assert wording.change(-0.0028) == "gain 0.28 points"
+    assert wording.change(-0.0) == "none"
+    assert wording.change(1e-6) == "under 0.01 points"
+
+
+def test_a_first_run_is_called_so() -> None:
+    """The runner's reason for a step without result reads plainly; changes stay as they are."""
+    assert wording.reason("not run yet") == "first run"
+    assert wording.reason("train.epochs 1 → 2") == "train.epochs 1 → 2"
 
 
 @pytest.mark.parametrize(
