@@ -55,9 +55,9 @@ def fill(
         case "ends":
             return np.where(random.integers(0, 2, shape) == 1, hi, lo).astype(np.int64)
         case "small":
-            return random.integers(max(lo, -2), min(hi, 2) + 1, shape)
+            return np.asarray(random.integers(max(lo, -2), min(hi, 2) + 1, shape), np.int64)
         case _:
-            return random.integers(lo, hi, shape, endpoint=True)
+            return np.asarray(random.integers(lo, hi, shape, endpoint=True), np.int64)
 
 
 @st.composite
@@ -82,7 +82,8 @@ def step_tuples(
         shift: Typical right shift, around which shifts are drawn.
     """
     random = draw(generators())
-    shape = channels if channels and draw(st.booleans()) else ()
+    per_channel: bool = draw(st.booleans()) if channels else False
+    shape = channels if per_channel else ()
     kinds = ("shift", "shift", "rectified", "multiply", "float32", "lookup", "divide", "wrap")
     kind = draw(st.sampled_from(kinds))
     low = 0 if kind == "rectified" and not result.hi < 0 else result.lo

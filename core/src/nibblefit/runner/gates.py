@@ -65,6 +65,14 @@ def check_gate(gate: Gate, reports: Mapping[str, Report], task: Task) -> GateRec
     return GateRecord(gate.name, gate.step, metric, value, limit, holds)
 
 
+def limit_text(gate: Gate, record: GateRecord, up: bool) -> str:
+    """Return the limit in words: the number, and what it was derived from."""
+    text = f"{'at least' if up else 'at most'} {record.limit:.4g}"
+    if not gate.drop_from or gate.at_least is not None:
+        return text
+    return f"{text} ({gate.drop_from} {'less' if up else 'plus'} {gate.drop:g})"
+
+
 def closed(gate: Gate, record: GateRecord, *, extra: str = "") -> LimitError:
     """Return the error of a gate that does not hold."""
     against = f", compared with '{gate.drop_from}'" if gate.drop_from else ""

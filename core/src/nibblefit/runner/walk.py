@@ -11,7 +11,14 @@ from nibblefit.errors import LimitError, PluginError, RecipeError, UnsupportedEr
 from nibblefit.plan import Candidates, Gate, PlanItem, Repeat, Step
 from nibblefit.recipe_file import override_recipe, target_options
 from nibblefit.results import Report, Table
-from nibblefit.runner.gates import check_gate, closed, metric_name, metric_of, rises
+from nibblefit.runner.gates import (
+    check_gate,
+    closed,
+    limit_text,
+    metric_name,
+    metric_of,
+    rises,
+)
 from nibblefit.runner.ingredients import Setting
 from nibblefit.runner.outcome import GateRecord, SearchRecord
 from nibblefit.runner.planning import TAKES, Selection, steps_of
@@ -124,7 +131,7 @@ class Walker:
         verdict = "holds" if record.holds else "is closed"
         self.runner.reporter.say(
             f"gate {record.name} {verdict}: {record.metric} {record.value:.4g}, "
-            f"limit {record.limit:.4g}"
+            f"{limit_text(gate, record, rises(record.metric, task))}"
         )
         return record
 

@@ -20,7 +20,6 @@ from nibblefit.ir.numerics import (
 )
 from nibblefit.ir.ops import ELEMENTWISE, MOVERS, WEIGHTED, Op
 
-
 #: Float training does not depend on the arithmetic, so it is kept when that changes.
 _NOT_TRAINING: dict[str, JsonValue] = {"read_by": ["prepare", "quantize", "compile", "evaluate"]}
 

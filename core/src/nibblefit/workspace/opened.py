@@ -140,7 +140,8 @@ class OpenRun:
         raise WorkspaceError(f"{self.path} has no {kind.value} yet", hint="run further")
 
     def _step(self, name: str) -> StepFolder:
-        folder = self._found.get(self._aliases.get(name, name))
+        # A step of the plan wins over a name that an earlier plan's search gave to its winner.
+        folder = self._found.get(name) or self._found.get(self._aliases.get(name, name))
         if folder is None:
             known = (*self._found, *self._aliases)
             raise WorkspaceError(f"{self.path} has no step '{name}'; {did_you_mean(name, known)}")

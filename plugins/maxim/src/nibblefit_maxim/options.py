@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 #: The vendor's policies use 0.985 to 0.995 for 8 bits; 1.0 is its default.
 Quantile = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -44,6 +44,14 @@ class SearchOptions(BaseModel):
         return tuple(sorted(value, reverse=True))
 
 
+#: What quantized codes depend on; float training is kept when it changes.
+_CODES: dict[str, JsonValue] = {
+    "read_by": ["prepare", "search", "qat", "quantize", "compile", "evaluate"]
+}
+#: What only the written files depend on.
+_FILES: dict[str, JsonValue] = {"read_by": ["compile"]}
+
+
 class MaximOptions(BaseModel):
     """Options of target `maxim`."""
 
@@ -69,27 +77,32 @@ class MaximOptions(BaseModel):
         default=None,
         description="Search the fewest bits per layer before QAT: {bits = [8, 4, 2], max_drop = "
         "0.01}. Layers set in [quantize.layers] keep their width.",
+        json_schema_extra=_CODES,
     )
     weight_bits: WeightBits = Field(
         default=8,
         description="Width of the weights: 8, 4, 2 or 1. Single layers: "
         "[quantize.layers] with weight_bits.",
+        json_schema_extra=_CODES,
     )
     shift_quantile: Quantile = Field(
         default=1.0,
         description="Share of a layer's weights that its scale must hold without clipping; below "
         "1.0 the largest weights saturate and the others gain precision. Single layers: "
         "[quantize.layers] with shift_quantile.",
+        json_schema_extra=_CODES,
     )
     activation_thresholds: bool = Field(
         default=True,
         description="Measure, before training with quantization, the power of two that each "
         "layer's output needs. Without it every activation must stay within -1 and 1.",
+        json_schema_extra=_CODES,
     )
     outlier_deviations: Annotated[float, Field(gt=0.0)] = Field(
         default=8.0,
         description="Activations further from their mean than this many standard deviations do "
         "not count when thresholds are measured.",
+        json_schema_extra=_CODES,
     )
     wide_output: bool = Field(
         default=True,
@@ -109,10 +122,12 @@ class MaximOptions(BaseModel):
     arch: str = Field(
         default="",
         description="Name of the architecture in YAML and checkpoint; empty: the network's name.",
+        json_schema_extra=_FILES,
     )
     dataset: str = Field(
         default="",
         description="Name of the data set in the YAML; empty: the recipe's data source.",
+        json_schema_extra=_FILES,
     )
 
     @model_validator(mode="after")
