@@ -91,6 +91,12 @@ class PluginError(NibblefitError):
     exit_code = ExitCode.PLUGIN
 
 
+class UnknownPluginError(PluginError):
+    """The recipe or the command line names a plugin that is not installed."""
+
+    exit_code = ExitCode.USAGE
+
+
 class StageError(PluginError):
     """Code of a plugin raised something unexpected; wrapped once, raised from the original."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-from nibblefit.errors import NibblefitError, PluginError, did_you_mean
+from nibblefit.errors import NibblefitError, PluginError, UnknownPluginError, did_you_mean
 from nibblefit.hooks import TargetInfo
 from nibblefit.plugins.checking import check_api, check_hooks, check_info
 
@@ -158,13 +158,13 @@ def _find(group: str, name: str, kind: str) -> metadata.EntryPoint:
     if found:
         return found[0]
     if kind == "target" and name in _FIRST_PARTY:
-        raise PluginError(
+        raise UnknownPluginError(
             f"target '{name}' is not installed", hint=f"pip install {_FIRST_PARTY[name]}"
         )
     names = sorted({entry.name for entry in entries})
     installed = f"installed: {', '.join(names) or 'none'}"
     close = did_you_mean(name, names)
-    raise PluginError(
+    raise UnknownPluginError(
         f"there is no {kind} '{name}'; {installed}",
         hint=close if close.startswith("did") else "check the spelling, or install its package",
     )

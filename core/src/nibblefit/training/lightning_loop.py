@@ -19,6 +19,7 @@ from lightning.pytorch.strategies import DDPStrategy, Strategy
 from torch import Tensor
 
 from nibblefit.training.batches import Batch
+from nibblefit.training.job import Job
 from nibblefit.training.randomness import deterministic, restored_generators
 from nibblefit.training.session import Session
 from nibblefit.training.threads import fitting_threads
@@ -85,10 +86,21 @@ def run_session(session: Session) -> None:
     with _quiet(), deterministic(), restored_generators(), fitting_threads(session.job):
         session.open()
         while not session.state.finished:
+            _require_group(session.job)
             session.network.train()
             session.batches.start(session.state.epoch)
             _fit(session)
         session.close()
+
+
+def _require_group(job: Job) -> None:
+    """Refuse to train alone what several processes left unfinished.
+
+    They end without an error only if they were interrupted. Outside their group Lightning would
+    start the user's whole program once more for every process, and kill this one in the end.
+    """
+    if job.settings.processes > 1 and not torch.distributed.is_initialized():
+        raise KeyboardInterrupt
 
 
 def _fit(session: Session) -> None:
