@@ -141,7 +141,7 @@ def compare_runs(first: Path, second: Path) -> list[list[str]]:
     files = zip(one.artifact().files, two.artifact().files, strict=True)
     rows = [[f"file `{a.path}`", "yes" if a.sha256 == b.sha256 else "NO"] for a, b in files]
     for name in ("quantize", "evaluate"):
-        same = one.digest(name) == two.digest(name)
+        same = one.manifest(name).digest == two.manifest(name).digest
         rows.append([f"step {name}", "yes" if same else "NO"])
     return rows
 
@@ -163,7 +163,14 @@ def mlperf_tiny() -> Section:
     return measure(DATA / "mlperf-tiny-onnx")
 
 
-SECTIONS = {f.__name__: f for f in (startup, demo, mlperf_tiny, accuracy)}
+def maxim_plans() -> Section:
+    """Plan the vendor's MAX78000/78002 networks anew; see benchmarks/maxim_plans.py."""
+    from benchmarks.maxim_plans import measure
+
+    return measure(DATA.parent / "vendor" / "maxim" / "nets")
+
+
+SECTIONS = {f.__name__: f for f in (startup, demo, mlperf_tiny, maxim_plans, accuracy)}
 
 
 def main() -> None:

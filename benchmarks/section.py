@@ -60,7 +60,7 @@ class Section:
 
 
 #: Order of the sections on the page.
-ORDER = ("accuracy", "exactness", "mlperf_tiny", "demo", "startup", "bench")
+ORDER = ("demo", "accuracy", "mlperf_tiny", "maxim_plans", "startup", "bench", "maxim_qat")
 
 
 def write_page() -> None:
