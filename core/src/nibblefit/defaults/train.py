@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
+import numpy as np
+
 from nibblefit.errors import PluginError
 from nibblefit.ir.graph import Graph, frozen_mapping
-from nibblefit.models import Model
+from nibblefit.models import Mask, Model
 from nibblefit.run import Run
 
 
@@ -38,10 +40,24 @@ def train(run: Run, model: Model) -> Model:
     return replace(
         model,
         graph=graph,
-        masks=frozen_mapping({n: m for n, m in model.masks.items() if n in graph.constants}),
+        masks=_masks_of(graph, result.masks),
         phase=str(run.step_options.get("phase", "float")),
         history=(*model.history, *(frozen_mapping(record) for record in result.history)),
     )
+
+
+def _masks_of(graph: Graph, masks: Mapping[str, Mask]) -> Mapping[str, Mask]:
+    """Return the masks whose weights are still there, proven to be zero where a mask says so."""
+    held = {name: mask for name, mask in masks.items() if name in graph.constants}
+    for name, mask in held.items():
+        alive = int(np.count_nonzero(graph.constants[name][~mask]))
+        if alive:
+            raise PluginError(
+                f"{alive:,} weights of '{name}' that a mask removes are not zero after training",
+                hint="the training part that made the mask must zero them in `after_step`, and "
+                "must not be `settled` while its masks grow",
+            )
+    return frozen_mapping(held)
 
 
 def _graph_of(network: Any, run: Run) -> Graph:

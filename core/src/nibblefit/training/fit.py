@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 
 from torch import nn
@@ -32,11 +32,13 @@ class FitResult:
         history: One record per finished epoch: epoch, step, learning_rate, loss (mean over the
             samples, penalties included) and the task's metrics as ``validation_NAME``.
         chosen_epoch: Epoch, from 1, whose weights these are; 0 if nothing was trained.
+        masks: The masks given, and those that parts made: constant name → True where kept.
     """
 
     network: nn.Module
     history: tuple[Mapping[str, float], ...]
     chosen_epoch: int
+    masks: Mapping[str, Mask] = field(default_factory=dict)
 
 
 def fit(  # noqa: PLR0917 - the nouns of a training, in the order they are introduced
@@ -68,7 +70,7 @@ def fit(  # noqa: PLR0917 - the nouns of a training, in the order they are intro
         LimitError: The loss became infinite or NaN.
     """
     if settings.epochs == 0:
-        return FitResult(network.eval(), (), 0)
+        return FitResult(network.eval(), (), 0, dict(masks or {}))
     if find_spec("lightning") is None:
         raise MissingExtraError("training", "train")
     job = _job(run, network, task, data, settings, (*parts, *([MaskPart(masks)] if masks else [])))
@@ -109,4 +111,5 @@ def _carry_out(job: Job, feed: Feed) -> FitResult:
     chosen = state.epoch
     if job.settings.choose == "best" and state.best is not None:
         chosen = state.best.epoch
-    return FitResult(session.network.cpu().eval(), tuple(state.history), chosen)
+    made = {name: mask for part in job.parts for name, mask in part.masks().items()}
+    return FitResult(session.network.cpu().eval(), tuple(state.history), chosen, made)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from nibblefit.models import Mask
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -88,6 +90,22 @@ class TrainingPart:
 
     def after_step(self, network: nn.Module, progress: Progress) -> None:
         """Called after each optimizer step, gradients no longer needed: apply masks here."""
+
+    def figures(self, network: nn.Module) -> Mapping[str, float]:
+        """Return figures for the record of the epoch that just ended (sparsity, temperature …).
+
+        They stand in ``history.csv``, in the model's history and in the report's plots; names must
+        differ from those of the loop (epoch, step, learning_rate, loss) and of the task's metrics.
+        """
+        return {}
+
+    def masks(self) -> Mapping[str, Mask]:
+        """Return masks this part made while training: constant name → True where kept.
+
+        They join the model's when training ends, so that every later stage keeps the zeros. A part
+        whose masks still grow is not `settled`, and it zeroes the weights itself in `after_step`.
+        """
+        return {}
 
     def state_dict(self) -> Mapping[str, Any]:
         """Return tensors, numbers and strings to be saved in the checkpoint."""

@@ -77,6 +77,10 @@ class MaskPart(TrainingPart):
             # masked_fill and not a product: a product keeps NaN and makes negative zeros.
             weight.data.masked_fill_(~kept, 0.0)
 
+    def masks(self) -> Mapping[str, Mask]:
+        """Return the masks, as they were given."""
+        return {name: kept.cpu().numpy() for name, kept in self._kept.items()}
+
     def state_dict(self) -> Mapping[str, Tensor]:
         """Return the masks."""
         return {name: kept.cpu() for name, kept in self._kept.items()}

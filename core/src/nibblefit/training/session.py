@@ -137,6 +137,8 @@ class Session:
             )
         found = self._validate()
         record.update({f"{VALIDATION}{name}": value for name, value in found.items()})
+        for part in self.job.parts:
+            record.update(part.figures(self.network))
         self.state.epoch += 1
         self.state.history.append(record)
         self._judge(record, ended)
