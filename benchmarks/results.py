@@ -1,8 +1,10 @@
 """`make results`: train and measure on real data, and write docs/results.md.
 
-Sections: accuracy (MNIST and a Fashion-MNIST excerpt on `generic` and `maxim`), mlperf_tiny (four
-trained networks quantized by `generic`), demo (the demo's time and memory), startup (time of
-``--help``). Give names to measure only some of them.
+Sections: startup (time of ``--help``), demo (the demo's time and memory), mlperf_tiny (four trained
+networks quantized by `generic`), maxim_mlperf (the same inspected for the MAX78000 and MAX78002),
+maxim_plans (memory plans beside the vendor's), accuracy (MNIST and a Fashion-MNIST excerpt on
+`generic` and `maxim`), maxim_mnist and maxim_fashion (three networks in 8, 4 and mixed bits). Give
+names to measure only some of them.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ def accuracy() -> Section:
             rows.append([
                 data, target, percent(shown.get("evaluate_float")),
                 percent(shown.get("evaluate_qat")), percent(shown["evaluate"]),
-                points(shown.get("evaluate_float"), shown["evaluate"]),
+                points(shown.get("evaluate_float"), integer.metrics["top1"]),
                 f"{time.monotonic() - started:.0f} s",
             ])  # fmt: skip
             exact += [[data, target, *row] for row in exactness(integer)]
@@ -170,7 +172,30 @@ def maxim_plans() -> Section:
     return measure(DATA.parent / "vendor" / "maxim" / "nets")
 
 
-SECTIONS = {f.__name__: f for f in (startup, demo, mlperf_tiny, maxim_plans, accuracy)}
+def maxim_mlperf() -> Section:
+    """Inspect the MLPerf Tiny networks for both parts; see benchmarks/maxim_mlperf.py."""
+    from benchmarks.maxim_mlperf import measure
+
+    return measure(DATA / "mlperf-tiny-onnx")
+
+
+def maxim_mnist() -> Section:
+    """Train three networks on MNIST in 8, 4 and mixed bits; see benchmarks/maxim_accuracy.py."""
+    from benchmarks.maxim_accuracy import measure
+
+    return measure("mnist", "MNIST on the MAX78000", DATA / "mnist", seeds=(1,))
+
+
+def maxim_fashion() -> Section:
+    """Do the same with the Fashion-MNIST excerpt, whose few test images need several seeds."""
+    from benchmarks.maxim_accuracy import measure
+
+    title = "Fashion-MNIST excerpt on the MAX78000"
+    return measure("fashion", title, DATA / "fashion-mnist", seeds=(1, 2, 3))
+
+
+_ALL = (startup, demo, mlperf_tiny, maxim_mlperf, maxim_plans, accuracy, maxim_mnist, maxim_fashion)
+SECTIONS = {section.__name__: section for section in _ALL}
 
 
 def main() -> None:
@@ -179,7 +204,9 @@ def main() -> None:
     parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help="default: all")
     for name in parser.parse_args().sections or SECTIONS:
         print(f"== {name}", flush=True)
-        SECTIONS[name]().save()
+        section = SECTIONS[name]()
+        section.save()
+        print(section.text(), flush=True)
 
 
 if __name__ == "__main__":

@@ -51,6 +51,10 @@ class Section:
     date: str = field(default_factory=lambda: datetime.now(UTC).strftime("%Y-%m-%d"))
     machine: str = field(default_factory=processor)
 
+    def text(self) -> str:
+        """Return the section as Markdown, as it stands on the page."""
+        return "\n".join(_markdown(asdict(self)))
+
     def save(self) -> None:
         """Write the section beside the others and rebuild the page."""
         FOLDER.mkdir(parents=True, exist_ok=True)
@@ -60,11 +64,19 @@ class Section:
 
 
 #: Order of the sections on the page.
-ORDER = ("demo", "accuracy", "mlperf_tiny", "maxim_plans", "startup", "bench", "maxim_qat")
+ORDER = (
+    "demo", "accuracy", "maxim_mnist", "maxim_fashion", "mlperf_tiny", "maxim_mlperf",
+    "maxim_plans", "startup", "bench", "maxim_engine", "maxim_qat",
+)  # fmt: skip
 
 
 def write_page() -> None:
     """Write docs/results.md from every saved section."""
+    PAGE.write_text(page(), encoding="utf-8")
+
+
+def page() -> str:
+    """Return the text of docs/results.md."""
     parts = [
         "# Results",
         "",
@@ -79,7 +91,7 @@ def write_page() -> None:
         path = FOLDER / f"{name}.json"
         if path.is_file():
             parts += _markdown(json.loads(path.read_text(encoding="utf-8")))
-    PAGE.write_text("\n".join(parts).rstrip() + "\n", encoding="utf-8")
+    return "\n".join(parts).rstrip() + "\n"
 
 
 def _markdown(section: dict[str, Any]) -> list[str]:

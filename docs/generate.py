@@ -168,7 +168,8 @@ def hooks_page() -> str:
             if hasattr(spec, "nibblefit_spec"):
                 lines += [f"### {name}", "", "```python", f"def {name}{_signature(spec)}", "```",
                           "", inspect.cleandoc(spec.__doc__ or ""), ""]  # fmt: skip
-    for data in (hooks.TargetInfo, hooks.Target, hooks.Hooks):
+    contributed = (hooks.ModelFormat, hooks.ModelRequest, hooks.RefusedFormat, hooks.DataReader)
+    for data in (hooks.TargetInfo, hooks.Target, hooks.Hooks, *contributed):
         lines += [f"## {data.__name__}", "", inspect.cleandoc(data.__doc__ or ""), ""]
     return _HEAD + "\n".join(lines).rstrip() + "\n"
 

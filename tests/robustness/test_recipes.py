@@ -136,8 +136,12 @@ def test_paths_no_file_system_takes_are_refused(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_that_may_not_be_looked_into(root: Path) -> None:
+def test_a_folder_that_may_not_be_looked_into(root: Path, tmp_path: Path) -> None:
     """Network and data below a closed folder: permission denied, as one clear line."""
+    # Whoever is nobody may not be able to import what a command imports late: do so before.
+    for source in ("networks/none.py:f", "networks/digits_cnn.py:build"):
+        words = ("--folder", str(tmp_path), "--set", f"model.source={source}")
+        here("prepare", str(root / "examples/digits_generic.toml"), *words)
     values = {
         "model.source": "shut/x.py:f",
         "model.weights": "shut/x.pt",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nibblefit.hooks import hookimpl
     from nibblefit.recipe import Recipe
     from nibblefit.recipe_file import read_recipe
+    from nibblefit.runner import load_recipe
     from nibblefit.runner import run as run_recipe
     from nibblefit.workspace import OpenRun, open_run
 
@@ -23,6 +24,7 @@ __all__ = [
     "Recipe",
     "__version__",
     "hookimpl",
+    "load_recipe",
     "open_run",
     "read_recipe",
     "run_recipe",
@@ -33,6 +35,7 @@ _HOMES = {
     "OpenRun": ("nibblefit.workspace", "OpenRun"),
     "Recipe": ("nibblefit.recipe", "Recipe"),
     "hookimpl": ("nibblefit.hooks", "hookimpl"),
+    "load_recipe": ("nibblefit.runner", "load_recipe"),
     "open_run": ("nibblefit.workspace", "open_run"),
     "read_recipe": ("nibblefit.recipe_file", "read_recipe"),
     "run_recipe": ("nibblefit.runner", "run"),

@@ -124,15 +124,27 @@ class MismatchError(NibblefitError):
 
 
 class InterruptedRunError(NibblefitError):
-    """The user stopped a run; the text says how to resume it."""
+    """A run was stopped from outside (Ctrl-C, a kill); the text says how to resume it."""
 
     exit_code = ExitCode.INTERRUPTED
 
 
+#: Known words that a message lists.
+_LISTED = 16
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return the closest known word as a question, else the whole list of known ones."""
+    """Return the closest known word as a question, else a list of known ones."""
     names = sorted(set(known))
-    close = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.6)
+    # A word of thousands of letters resembles nothing, and comparing it takes long.
+    close = difflib.get_close_matches(word[:100].lower(), names, n=1, cutoff=0.6)
     if close:
         return f"did you mean '{close[0]}'?"
-    return f"known: {', '.join(names)}" if names else "none is known"
+    return f"known: {listed(names)}" if names else "none is known"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names joined by commas; of many, the first ones and how many there are."""
+    more = len(names) - _LISTED
+    shown = ", ".join(names[:_LISTED])
+    return f"{shown} … ({len(names)} in all)" if more > 0 else shown

@@ -11,12 +11,14 @@ stages (``hookimpl(wrapper=True)``); they never implement one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pluggy
 
+from nibblefit.ir.graph import frozen_mapping
 from nibblefit.ir.numerics import Numerics
 from nibblefit.plan import Plan
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from torch import nn
 
+    from nibblefit.data.material import Material
+    from nibblefit.data.source import DataSource
     from nibblefit.ir.graph import Graph
     from nibblefit.ir.quantized import QuantizedGraph
     from nibblefit.models import Model
@@ -48,8 +52,10 @@ class ApiVersion:
         return f"{self.major}.{self.minor}"
 
 
-#: 1.1 added `CommandSpecs`; targets written for 1.0 work unchanged.
-API = ApiVersion(1, 1)
+#: 1.1 added `CommandSpecs`; 1.2 `model_formats`, `data_readers`,
+#: `TargetInfo.layer_options` and `Run.reference`. Targets written for an earlier
+#: minor version work unchanged.
+API = ApiVersion(1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,9 @@ class TargetInfo:
         manual: Where the documentation is.
         input_range: Real range of the network's input where the recipe's ``data.range`` is
             unset; None leaves the choice to the data ([0, 1]).
+        layer_options: pydantic model of one entry of ``[quantize.layers]``, checked when the
+            recipe is read; None takes core's where quantization is left to core, and leaves the
+            check to the target where it is not.
     """
 
     name: str
@@ -79,6 +88,7 @@ class TargetInfo:
     parts: tuple[str, ...] = ()
     manual: str = ""
     input_range: tuple[float, float] | None = None
+    layer_options: type[BaseModel] | None = None
 
 
 @runtime_checkable
@@ -86,6 +96,77 @@ class Target(Protocol):
     """A target plugin: an `info`, plus any hooks of the classes below."""
 
     info: TargetInfo
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """A network file that somebody asked for.
+
+    Attributes:
+        source: The file named by ``model.source``.
+        weights: The file named by ``model.weights``, None if the recipe names none.
+        input_shape: Shape of one input without batch axis, as stated by the user; empty if the
+            file itself must say.
+        arguments: The recipe's ``[model.arguments]``; a reader refuses keys it does not know.
+        seed: For whatever the reader makes up, such as weights that no file holds.
+    """
+
+    source: Path
+    weights: Path | None = None
+    input_shape: tuple[int, ...] = ()
+    arguments: Mapping[str, Any] = field(default_factory=frozen_mapping)
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFormat:
+    """A kind of network file that a plugin reads; the file states the shape of its input.
+
+    Attributes:
+        suffixes: Lower-case ends of file names, such as ``(".prototxt",)``.
+        summary: What it is, in a few words.
+        read: Returns the canonical float graph with weights. Raises `nibblefit.errors.InputError`
+            for a damaged file and `nibblefit.errors.UnsupportedError` for layers that cannot be
+            represented.
+    """
+
+    suffixes: tuple[str, ...]
+    summary: str
+    read: Callable[[ModelRequest], Graph]
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedFormat:
+    """A kind of network file that nobody reads, and the conversion that works.
+
+    Attributes:
+        suffixes: Lower-case ends of file names, such as ``(".tflite",)``.
+        summary: What it is, such as ``a TFLite model``.
+        hint: What to do instead; a command, best.
+    """
+
+    suffixes: tuple[str, ...]
+    summary: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class DataReader:
+    """A data set of a plugin, chosen by ``data.source``.
+
+    Attributes:
+        name: Word for ``data.source``.
+        summary: What it reads, in a few words.
+        options: pydantic model of ``data.options``; every field has a description.
+        read: Gets the path (``data.path``, below the recipe's folder) and the validated options.
+            Returns a `nibblefit.data.material.Material`, which core splits and scales, or a
+            complete `nibblefit.data.source.DataSource`.
+    """
+
+    name: str
+    summary: str
+    options: type[BaseModel]
+    read: Callable[[Path, Any], Material | DataSource]
 
 
 class StageSpecs(Protocol):
@@ -148,7 +229,8 @@ class TargetSpecs(Protocol):
         """Return training's own simulation of a quantized graph, for the bit-exactness check.
 
         Called with integer-coded inputs (int64), the module returns a mapping tensor name → int64
-        codes for every tensor of `graph` that it models. None where training has no simulation.
+        codes for every tensor of `graph` that it models. Of a graph with states it takes those to
+        start from as well, as keyword ``state``. None where training has no simulation.
         """
 
     @hookspec(firstresult=True)
@@ -170,6 +252,17 @@ class ContributionSpecs(Protocol):
     @hookspec
     def stage_finished(self, run: Run, report: Report) -> None:
         """Watch a stage end; the return value is ignored."""
+
+    @hookspec
+    def model_formats(self) -> Sequence[ModelFormat | RefusedFormat]:
+        """Return kinds of network files for ``model.source`` and ``nibblefit inspect`` (API 1.2).
+
+        A suffix belongs to one plugin, and none that core reads itself.
+        """
+
+    @hookspec
+    def data_readers(self) -> Sequence[DataReader]:
+        """Return data sets for ``data.source`` (API 1.2); names that core has are refused."""
 
 
 class CommandSpecs(Protocol):

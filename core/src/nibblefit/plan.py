@@ -57,7 +57,8 @@ class Gate:
         name: Unique in the plan.
         step: Evaluate step whose report is read.
         metric: Metric name in that report; empty = the metric that ranks the recipe's task. If
-            the task minimises that metric, `at_least` is a ceiling and `drop` a rise.
+            less of the metric is better (`nibblefit.tasks.protocol.rises`), `at_least` is a
+            ceiling and `drop` a rise.
         at_least: Floor; None if only `drop` counts.
         drop_from: Evaluate step to compare with; the metric may fall by at most `drop`.
         advice: What to change when the gate closes; shown to the user.

@@ -28,6 +28,8 @@ def _usable_path(text: str) -> str:
 
 PathText = Annotated[str, AfterValidator(_usable_path)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+#: Share of weights to remove; not all of them.
+Sparsity = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class Section(BaseModel):
@@ -42,20 +44,22 @@ class ModelSection(Section):
     """Which network, and how it is built."""
 
     source: PathText = Field(
-        description="The network: 'path/file.py:factory', 'package.module:factory' or 'net.onnx'. "
-        "A factory is called with the keys of [model.arguments] and returns a torch module."
+        description="The network: 'path/file.py:factory', 'package.module:factory', 'net.onnx' or "
+        "a file in a format that the target reads. A factory is called with the keys of "
+        "[model.arguments] and returns a torch module."
     )
     arguments: dict[str, Any] = Field(
         default_factory=dict, description="Keyword arguments for the factory."
     )
     weights: PathText = Field(
         default="",
-        description="State dict to start from: .pt/.pth with tensors only, .safetensors or .npz.",
+        description="State dict to start from: .pt/.pth with tensors only, .safetensors or .npz; "
+        "for a target's own format what belongs to it.",
     )
     input_shape: tuple[PositiveInt, ...] = Field(
         default=(),
         description="Shape of one input without the batch axis, channels first, such as "
-        "[1, 28, 28]. Empty: taken from the data set or the ONNX file.",
+        "[1, 28, 28]. Empty: taken from the data set or from the network's file.",
     )
 
 
@@ -77,7 +81,7 @@ class DataSection(Section):
     source: str = Field(
         default="digits",
         description="digits (1,797 handwritten digits that come with scikit-learn), idx, folder, "
-        "npz or python.",
+        "npz, python, or a reader that the target brings.",
     )
     path: PathText = Field(
         default="",
@@ -173,6 +177,36 @@ class TrainSection(Section):
     )
 
 
+class PruneSection(Section):
+    """Pruning: the smallest weights become zero, and training recovers the accuracy.
+
+    Where it asks for any sparsity, the plan gets the steps prune, recover (its training settings
+    are ``[train.recover]``) and evaluate_pruned before quantization.
+    """
+
+    sparsity: Sparsity = Field(
+        default=0.0,
+        description="Share of the weights of convolutions and linear layers that become zero and "
+        "stay so, also through quantization-aware training; 0 prunes nothing. With any, the plan "
+        "gets the steps prune, recover (trained as [train.recover] says) and evaluate_pruned.",
+    )
+    scope: Literal["layer", "global"] = Field(
+        default="layer",
+        description="layer: every layer loses this share; global: the layers together do, those "
+        "with smaller weights more.",
+    )
+    layers: dict[str, Sparsity] = Field(
+        default_factory=dict,
+        description='Own shares by layer name or glob: {"stem.*" = 0.0, classify = 0.8}; later '
+        "entries win. Names that match nothing are refused.",
+    )
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is pruned."""
+        return self.sparsity > 0.0 or any(share > 0.0 for share in self.layers.values())
+
+
 class QuantizeSection(Section):
     """Post-training quantization; a target may ignore what its arithmetic fixes."""
 
@@ -231,7 +265,9 @@ class RunSection(Section):
         default="auto", description="auto uses a GPU if there is one."
     )
     threads: Annotated[int, Field(ge=0, le=1024)] = Field(
-        default=0, description="CPU threads; 0 uses all cores. Results do not depend on it."
+        default=0,
+        description="CPU threads; 0 uses all cores. Integers never depend on it; the training of "
+        "a large network may, in the last bits of its weights: torch divides float sums by it.",
     )
     extensions: tuple[str, ...] = Field(
         default=(), description="Extension plugins to load, by entry-point name."
@@ -251,6 +287,7 @@ class Recipe(Section):
     task: TaskSection = TaskSection()
     data: DataSection = DataSection()
     train: TrainSection = TrainSection()
+    prune: PruneSection = PruneSection()
     train_steps: dict[str, dict[str, Any]] = Field(default_factory=dict)
     quantize: QuantizeSection = QuantizeSection()
     evaluate: EvaluateSection = EvaluateSection()

@@ -13,6 +13,7 @@ from nibblefit.plan import Stage
 if TYPE_CHECKING:
     from nibblefit.data.source import DataSource
     from nibblefit.hooks import Hooks
+    from nibblefit.models import Model
     from nibblefit.recipe import Recipe
     from nibblefit.tasks.protocol import Task
 
@@ -67,6 +68,8 @@ class Run:
         device: torch device, ``cpu`` or ``cuda``.
         artifact_folder: Folder the files of the artifact in hand start from: `folder` while it is
             compiled and read back, the compile step's folder when it is evaluated.
+        reference: The model that the integers in hand were made from, for comparing with it; set
+            where an integer graph or its files are evaluated in a plan that made them, else None.
         hooks: Typed way to call other hooks (`nibblefit.hooks.Hooks`).
         reporter: Progress and messages.
     """
@@ -86,3 +89,4 @@ class Run:
     data: DataSource
     step_options: Mapping[str, Any] = field(default_factory=frozen_mapping)
     artifact_folder: Path = Path()
+    reference: Model | None = None

@@ -45,6 +45,7 @@ def test_show_as_json(finished: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert shown["files"][0]["role"] == "yaml"
 
 
+@pytest.mark.extra("report")
 def test_report_says_where_it_is(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -75,3 +75,12 @@ def test_shell_completion_offers_commands() -> None:
     }
     done = _run(sys.executable, "-c", script, **asked)
     assert {"init", "inspect"} <= set(done.stdout.split())
+
+
+@pytest.mark.parametrize("command", ["run", "init", "check", "targets", ""])
+def test_flags_look_like_flags(command: str) -> None:
+    """No value is shown behind options that take none, ``--help`` included."""
+    shown = CliRunner().invoke(app, [*command.split(), "--help"]).output
+    assert "--help" in shown
+    assert "bool" not in shown.lower()
+    assert command != "run" or "<path>" in shown

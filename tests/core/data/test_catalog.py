@@ -98,7 +98,7 @@ def test_targets_may_be_the_inputs(tmp_path):
     [
         ({"source": "digts"}, RecipeError, "did you mean 'digits'"),
         ({"source": "idx"}, RecipeError, "needs data.path"),
-        ({"options": {"a": 1}}, RecipeError, "a: unknown"),
+        ({"options": {"a": 1}}, RecipeError, "unknown key 'a'"),
         ({"source": "npz", "path": "none.npz"}, InputError, "does not exist"),
     ],
 )

@@ -62,7 +62,7 @@ def test_every_element_type_reads_back(tmp_path, code, dtype):
         (b"\0\0\x08\x03\0\0", "header"),
         (idx(IMAGES)[:-1], "asks for"),
         (idx(IMAGES) + b"x", "asks for"),
-        (gzip.compress(idx(IMAGES))[:-9], "damaged gzip"),
+        (gzip.compress(idx(IMAGES), mtime=0)[:-9], "damaged gzip"),
         (idx(LABELS), "1 axes, expected 3"),
     ],
 )
@@ -153,3 +153,15 @@ def test_mnist_reads(shared):
     assert found.targets[:5].tolist() == [5, 0, 4, 1, 9]
     assert found.test[0] == 60000
     assert found.targets[60000:60005].tolist() == [7, 2, 1, 0, 4]
+
+
+def test_rows_become_a_sequence(tmp_path):
+    """With layout = "rows" a step is a row and a channel is a column, in both splits."""
+    write_pair(tmp_path)
+    write_pair(tmp_path, "t10k", IMAGES[:2] + 100, LABELS[:2])
+    found = read_idx_set(tmp_path, {"layout": "rows"})
+    assert found.inputs.shape == (8, 3, 2)
+    assert np.array_equal(found.inputs[0, :, 1], IMAGES[0, 1])
+    assert np.array_equal(found.inputs[7, 2, :], IMAGES[1, :, 2] + 100)
+    with pytest.raises(RecipeError, match="layout"):
+        read_idx_set(tmp_path, {"layout": "columns"})

@@ -102,8 +102,8 @@ class _Hooks:
 class _OffByOne(Twin):
     """A simulation that is wrong in one integer of one layer."""
 
-    def codes(self, inputs: Any) -> dict[str, torch.Tensor]:
-        found = super().codes(inputs)
+    def codes(self, inputs: Any, state: Any = None) -> dict[str, torch.Tensor]:
+        found = super().codes(inputs, state)
         name = self.graph.nodes[0].output
         found[name].view(-1)[5] += 1
         return found

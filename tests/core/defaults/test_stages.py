@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from pydantic import BaseModel
 from tests.core.quantization.networks import everything
 
 from nibblefit.conformance.bench import Bench
 from nibblefit.conformance.runs import whole_run, write_problem
-from nibblefit.defaults.evaluation.origin import float_origin
 from nibblefit.defaults.inspect import inspect
 from nibblefit.defaults.network import network
 from nibblefit.defaults.prepare import prepare
@@ -58,27 +56,6 @@ def test_a_target_without_hooks_goes_all_the_way(tmp_path: Path) -> None:
     graph = opened.graph()
     assert graph.target == "plain"
     assert {node.op for node in graph.nodes} <= NUMERICS.operators
-
-
-def test_the_float_model_behind_a_graph_is_found_by_content(tmp_path: Path) -> None:
-    """The model that went into the quantize step is the one that is compared."""
-    from dataclasses import replace
-
-    bench = Bench(Plain())
-    try:
-        whole_run(bench, write_problem(bench, tmp_path / "problem"), tmp_path / "run")
-        opened = open_run(tmp_path / "run")
-        run = bench.run_for(bench.cases[0], Stage.EVALUATE)
-        inside = replace(run, folder=opened.folder("evaluate") / "new")
-        found = float_origin(inside, opened.graph())
-        assert found is not None
-        for name, values in opened.model("float").graph.constants.items():
-            np.testing.assert_array_equal(found.graph.constants[name], values)
-        assert float_origin(run, opened.graph()) is None
-        other = replace(opened.graph(), name="another")
-        assert float_origin(inside, other) is None
-    finally:
-        bench.close()
 
 
 def test_prepare_refuses_everything_at_once_and_changes_nothing() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -11,7 +13,6 @@ from hypothesis import given
 
 from nibblefit.conformance.strategies import Example, quantized_graphs
 from nibblefit.engine import Engine, int8_layers
-from nibblefit.engine.numerics_guard import exact_arithmetic
 from nibblefit.errors import InputError, MismatchError
 from nibblefit.fixed.formats import Accumulator, Format, Overflow, Rounding
 from nibblefit.fixed.steps import Clamp, Mul, ShiftLeft, ShiftRight, Steps
@@ -101,14 +102,29 @@ def test_a_kernel_that_is_wrong_for_one_geometry_is_not_used(
     """The comparison at compile time catches an int8 kernel that saturates pairs of products."""
     exact = int8_layers.onednn.prepare
 
-    def saturating(*arguments: object) -> Callable[[torch.Tensor], torch.Tensor]:
-        run = exact(*arguments)  # type: ignore[arg-type]
-        return lambda codes: run(codes.clamp(max=200))
+    def saturating(*arguments: object) -> int8_layers.onednn.Shaped:
+        shaped = exact(*arguments)  # type: ignore[arg-type]
+        return lambda shape: lambda codes: shaped(shape)(codes.clamp(max=200))
 
     monkeypatch.setattr(int8_layers.onednn, "prepare", saturating)
     choice = Engine(layer(weights(128))).explain()[0]
     assert choice.kernel == "torch float32"
     assert "not exact on this processor" in choice.reason
+
+
+def test_a_kernel_that_is_wrong_for_one_shape_is_used_for_the_others() -> None:
+    """The first batch of every shape is compared; few layouts of the weights are remembered."""
+
+    def by_shape(shape: torch.Size) -> Callable[[torch.Tensor], torch.Tensor]:
+        return lambda x: x + 1 if shape[0] != 3 else x + 2
+
+    guarded = int8_layers.Guarded(by_shape, lambda x: x + 1)
+    for _ in range(2):
+        for batch in range(1, 9):
+            x = torch.arange(batch * 2).reshape(batch, 2)
+            assert torch.equal(guarded(x), x + 1)
+    assert [size[0] for (size, _), sound in guarded.sound.items() if not sound] == [3]
+    assert len(guarded.paths) == 4
 
 
 def test_an_accumulator_too_narrow_is_found_at_run_time() -> None:
@@ -203,18 +219,50 @@ def test_the_explanation_is_a_table() -> None:
     assert explanation[0].bound is not None
 
 
-def test_settings_of_torch_are_fixed_and_restored() -> None:
-    """Reduced precision is off inside, whatever the caller chose, and back afterwards."""
-    before = torch.get_num_threads()
-    torch.set_float32_matmul_precision("medium")
-    try:
-        with exact_arithmetic(threads=1):
-            assert torch.get_float32_matmul_precision() == "highest"
-            assert torch.get_num_threads() == 1
-        assert torch.get_float32_matmul_precision() == "medium"
-        assert torch.get_num_threads() == before
-    finally:
-        torch.set_float32_matmul_precision("highest")
+LEGACY = """
+torch.set_float32_matmul_precision("medium")
+check()
+"""
+OWN = """
+for holder in (torch.backends, torch.backends.mkldnn.matmul, torch.backends.mkldnn.conv):
+    holder.fp32_precision = "bf16"
+    check()
+    holder.fp32_precision = "none"
+"""
+
+
+@pytest.mark.parametrize("settings", [LEGACY, OWN], ids=["legacy", "own"])
+def test_settings_of_torch_are_fixed_and_restored(settings: str) -> None:
+    """Reduced precision is off inside, however the caller chose it, and back afterwards."""
+    if settings == OWN and not hasattr(torch.backends, "fp32_precision"):
+        pytest.skip("this torch has the legacy setting only")
+    script = f"""
+import torch
+from nibblefit.engine.numerics_guard import exact_arithmetic
+
+full = ("ieee", "none", "highest")
+
+def precisions():
+    library = torch.backends.mkldnn
+    if not hasattr(library, "conv"):
+        return (torch.get_float32_matmul_precision(),)
+    return library.matmul.fp32_precision, library.conv.fp32_precision
+
+def check():
+    before = precisions(), torch.get_num_threads()
+    assert not all(precision in full for precision in precisions())
+    with exact_arithmetic(threads=1):
+        assert all(precision in full for precision in precisions()), precisions()
+        assert torch.get_num_threads() == 1
+    assert before == (precisions(), torch.get_num_threads())
+
+{settings}
+"""
+    # In a process of its own: torch refuses to mix its old and new settings.
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def addition(steps: Steps, left: int, formats: tuple[Format, Format, Format]) -> QuantizedGraph:

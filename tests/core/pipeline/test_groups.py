@@ -299,3 +299,18 @@ def test_a_minimised_task_lets_gates_read_the_other_way(tmp_path: Path) -> None:
     recipe = toy_recipe(target__quality=0.4)
     assert go(tmp_path / "b", Toy(plan), recipe, sources=sources).gates[0].limit == 0.5
     assert json.loads((tmp_path / "b" / "plan.json").read_text())["order"][-1] == "g"
+
+
+def test_a_gate_on_a_cost_is_a_ceiling_although_the_task_maximises() -> None:
+    """The size of the weights may stay below a limit; `directions` decides for unknown names."""
+    report = Report("r", frozen_mapping({"weight_bytes": 100.0, "drift": 2.0}))
+    gate = Gate("size", "look", "weight_bytes", at_least=120.0)
+    assert check_gate(gate, {"look": report}, ToyTask()).holds
+    assert not check_gate(replace(gate, at_least=90.0), {"look": report}, ToyTask()).holds
+    drift = Gate("drift", "look", "drift", at_least=1.0)
+    assert check_gate(drift, {"look": report}, ToyTask()).holds
+
+    class Drifting(ToyTask):
+        directions = {"drift": False}  # noqa: RUF012 - read by the gate only
+
+    assert not check_gate(drift, {"look": report}, Drifting()).holds

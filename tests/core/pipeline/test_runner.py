@@ -24,19 +24,19 @@ from tests.core.pipeline.toys import (
 from nibblefit import open_run, read_recipe
 from nibblefit.errors import (
     InputError,
-    InterruptedRunError,
-    LimitError,
     MismatchError,
     PluginError,
     RecipeError,
-    StageError,
     WorkspaceError,
 )
 from nibblefit.hooks import hookimpl
 from nibblefit.ir.graph import frozen_mapping
 from nibblefit.ir.quantized import QuantizedGraph
-from nibblefit.plan import Stage, Step
+from nibblefit.models import Model
+from nibblefit.plan import Plan, Stage, Step
 from nibblefit.plugins import plugin_of
+from nibblefit.results import Report
+from nibblefit.run import Run
 
 STEPS = ["prepare", "float", "evaluate_float", "quantize", "compile", "evaluate"]
 
@@ -159,130 +159,6 @@ def test_until_before_from_is_refused(tmp_path: Path) -> None:
     """An empty selection is a usage error."""
     with pytest.raises(InputError, match="lies before"):
         go(tmp_path, from_="quantize", until="float")
-
-
-class Killed(BaseException):
-    """Stands for a kill: nothing in the code under test may catch it and go on."""
-
-
-def moments_of_a_run(folder: Path) -> list[str]:
-    """Return every point at which the toy can be stopped."""
-    toy, seen = Toy(), []
-    toy.moment = seen.append
-    go(folder, toy)
-    return seen
-
-
-def test_a_run_killed_anywhere_ends_in_the_same_digests(tmp_path: Path) -> None:
-    """Resuming after a stop at every point of every stage gives what an unbroken run gives."""
-    moments = moments_of_a_run(tmp_path / "whole")
-    expected = go(tmp_path / "whole").digests
-    assert len(moments) >= 10
-    for number, moment in enumerate(moments):
-        toy, folder = Toy(), tmp_path / str(number)
-
-        def stop(name: str, moment: str = moment) -> None:
-            if name == moment:
-                raise Killed(name)
-
-        toy.moment = stop
-        with pytest.raises(Killed):
-            go(folder, toy)
-        assert go(folder).digests == expected
-        assert not list((folder / "scratch").iterdir())
-
-
-def test_training_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
-    """The scratch folder survives a stop, so finished epochs are not repeated."""
-    toy, epochs = Toy(), []
-
-    def stop(name: str) -> None:
-        epochs.append(name)
-        if name == "float:epoch1":
-            raise Killed
-
-    toy.moment = stop
-    with pytest.raises(Killed):
-        go(tmp_path, toy)
-    toy.moment = epochs.append
-    go(tmp_path, toy)
-    assert [e for e in epochs if "epoch" in e] == ["float:epoch0", "float:epoch1", "float:epoch2"]
-
-
-def test_a_checkpoint_of_another_recipe_is_thrown_away(tmp_path: Path) -> None:
-    """A stale scratch folder never leaks into a run with other settings."""
-    toy = Toy()
-
-    def stop(name: str) -> None:
-        if name == "float:epoch1":
-            raise Killed
-
-    toy.moment = stop
-    with pytest.raises(Killed):
-        go(tmp_path / "a", toy)
-    changed = toy_recipe(target__gain=0.5)
-    assert go(tmp_path / "a", recipe=changed).digests == go(tmp_path / "b", recipe=changed).digests
-
-
-def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
-    """A KeyboardInterrupt becomes exit status 130 and a line that says how to resume."""
-    toy = Toy()
-
-    def stop(name: str) -> None:
-        if name == "float:epoch0":
-            raise KeyboardInterrupt
-
-    toy.moment = stop
-    with pytest.raises(InterruptedRunError, match=r"step 'float'.*\n.*same command") as caught:
-        go(tmp_path, toy)
-    assert caught.value.exit_code == 130
-    assert open_run(tmp_path).journal()[-1]["event"] == "interrupted"
-
-
-def test_an_error_of_the_plugin_is_wrapped_once_and_kept(tmp_path: Path) -> None:
-    """The text names plugin, package, hook and step; the traceback lies in the run folder."""
-    toy = Toy()
-
-    def fail(name: str) -> None:
-        if name == "quantize:begin":
-            raise ZeroDivisionError("seven by zero")
-
-    toy.moment = fail
-    with pytest.raises(StageError) as caught:
-        go(tmp_path, toy)
-    text = str(caught.value)
-    for part in ("quantize", "target 'toy'", "tests", "ZeroDivisionError: seven by zero"):
-        assert part in text
-    assert isinstance(caught.value.__cause__, ZeroDivisionError)
-    kept = tmp_path / "errors" / "quantize.txt"
-    assert str(kept) in text
-    assert "seven by zero" in kept.read_text()
-    assert open_run(tmp_path).journal()[-2]["event"] == "failed"
-    assert go(tmp_path).complete
-    assert not kept.exists()
-
-
-def test_a_written_error_passes_unchanged(tmp_path: Path) -> None:
-    """What a plugin already explained is not wrapped again."""
-    toy = Toy()
-    error = LimitError("too large", hint="shrink it")
-
-    def fail(name: str) -> None:
-        if name == "compile:begin":
-            raise error
-
-    toy.moment = fail
-    with pytest.raises(LimitError) as caught:
-        go(tmp_path, toy)
-    assert caught.value is error
-
-
-def test_a_gate_stops_the_run_with_advice(tmp_path: Path) -> None:
-    """The steps before a closed gate are kept; a changed recipe goes on from there."""
-    with pytest.raises(LimitError, match=r"gate 'floor' is closed.*0.2.*\n.*raise target.quality"):
-        go(tmp_path, recipe=toy_recipe(target__quality=0.2))
-    assert open_run(tmp_path).steps == tuple(STEPS[:3])
-    assert go(tmp_path, recipe=toy_recipe(target__quality=0.8)).gates[0].holds
 
 
 def test_files_that_say_something_else_are_refused(tmp_path: Path) -> None:
@@ -412,3 +288,53 @@ def test_sources_are_not_asked_when_everything_is_reused(tmp_path: Path) -> None
 
     go(tmp_path)
     assert ran(go(tmp_path, sources=Unused())) == []
+
+
+class Comparing(Toy):
+    """Trains weights that round to the same integers, and remembers what integers came from."""
+
+    def __init__(self, plan: Plan = DEFAULT_PLAN, nudge: float = 0.0) -> None:
+        super().__init__(plan)
+        self.nudge = nudge
+        self.references: dict[str, Any] = {}
+
+    @hookimpl
+    def train(self, run: Run, model: Model) -> Model:
+        weights = np.full((3, 4), 0.5 + self.nudge, np.float32)
+        return model.with_graph(model.graph.with_constants({"w": weights}))
+
+    @hookimpl
+    def evaluate(self, run: Run, subject: Any) -> Report:
+        self.references[run.step] = run.reference
+        return super().evaluate(run, subject)
+
+
+def test_an_evaluation_of_integers_depends_on_the_model_behind_them(tmp_path: Path) -> None:
+    """The same integers of another float model are compared with that model, anew."""
+    plan = (*DEFAULT_PLAN, Step(Stage.EVALUATE, "files", subject="compile"))
+    first = Comparing(plan)
+    go(tmp_path, first)
+    assert first.references["evaluate_float"] is None
+    for step in ("evaluate", "files"):
+        assert float(first.references[step].graph.constants["w"][0, 0]) == 0.5
+    second = Comparing(plan, nudge=1e-3)
+    again = go(tmp_path, second, force="float")
+    assert ran(again) == ["float", "evaluate_float", "quantize", "evaluate", "files"]
+    reasons = {record.name: record.reason for record in again.steps}
+    assert reasons["evaluate"].startswith("compared with float")
+    assert float(second.references["files"].graph.constants["w"][0, 0]) > 0.5
+    assert ran(go(tmp_path, Comparing(plan, nudge=1e-3))) == []
+
+
+def test_notes_of_the_data_are_shown_once_and_kept(tmp_path: Path) -> None:
+    """What a reader left out is a warning of the first step, in the journal too."""
+
+    class Noted(ToySources):
+        def data(self, recipe: Any, info: Any) -> Any:
+            return type("Data", (), {"notes": ("2 boxes are left out: a.xml",)})()
+
+    seen = Recorder()
+    go(tmp_path / "run", sources=Noted(), reporter=seen)
+    assert seen.warned == ["2 boxes are left out: a.xml"]
+    kept = [entry for entry in open_run(tmp_path / "run").journal() if entry["event"] == "warning"]
+    assert [(entry["step"], entry["message"]) for entry in kept] == [("prepare", seen.warned[0])]

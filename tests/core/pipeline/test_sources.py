@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests.core.pipeline.toys import Toy, quantized, toy_info, toy_recipe
 
-from nibblefit.errors import InputError, PluginError
+from nibblefit.errors import InputError, PluginError, UnsupportedError
 from nibblefit.ir.store import digest
 from nibblefit.plugins import plugin_of
 from nibblefit.recipe import Recipe
@@ -112,3 +112,18 @@ def test_the_silent_reporter_shows_nothing(capsys: pytest.CaptureFixture[str]) -
         bar.advance(2, loss=0.1)
     assert capsys.readouterr() == ("", "")
     assert plugin_of(Toy()).origin == "tests"
+
+
+def test_a_network_of_several_inputs_is_refused(recipe: Recipe) -> None:
+    """Data sets give one array per sample; the inputs are named, with what to do."""
+    from nibblefit.ir.graph import Graph, Node, frozen_mapping
+    from nibblefit.ir.ops import Op
+    from nibblefit.nn.onnx_export import export_onnx
+
+    shapes = frozen_mapping({"left": (4,), "right": (4,), "sum": (4,)})
+    node = Node("sum", Op.ADD, ("left", "right"), ("sum",))
+    graph = Graph("two", ("left", "right"), ("sum",), (node,), shapes, frozen_mapping({}))
+    export_onnx(graph, Path(recipe.folder) / "two.onnx")
+    model = recipe.model.model_copy(update={"source": "two.onnx", "input_shape": ()})
+    with pytest.raises(UnsupportedError, match=r"2 inputs \(left, right\).*(?s:.*)slice"):
+        RecipeSources().network(recipe.model_copy(update={"model": model}), toy_info())

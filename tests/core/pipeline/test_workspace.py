@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
@@ -15,16 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.core.pipeline.toys import Recorder, Toy, go, ran, toy_recipe
+from tests.core.pipeline.toys import Recorder, go, ran, toy_recipe
 
 from nibblefit import open_run
 from nibblefit.errors import ExitCode, NibblefitError, WorkspaceError
-from nibblefit.workspace import Journal, RunLock, StepFolder, lock, storage
+from nibblefit.workspace import Journal, RunLock, StepFolder, lock
 from nibblefit.workspace.fingerprint import data_files, network_files
 from nibblefit.workspace.manifest import changes, read_manifest
-from nibblefit.workspace.storage import new_sibling, old_sibling, settle, swap_in, write_file
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -185,159 +181,30 @@ def test_file_systems_without_locks(
                 assert "4190000" in held.took_over
 
 
-def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
-    """One clear line, and the file is left alone."""
-    path = tmp_path / "run"
-    path.write_text("mine")
-    with pytest.raises(WorkspaceError, match="a file stands where a folder is needed"):
-        go(path)
-    with pytest.raises(WorkspaceError, match="a file stands"):
-        go(path / "below")
-    assert path.read_text() == "mine"
-
-
-FAULTS = [(errno.ENOSPC, "full"), (errno.EROFS, "read-only|full"), (errno.EACCES, "denied")]
-
-
-@pytest.mark.parametrize(("number", "message"), FAULTS)
-def test_a_disk_that_fails_at_any_write_loses_nothing(
-    number: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each write fails once; the error is explained, and the next run ends as always."""
-    expected = go(tmp_path / "whole").digests
-    real = os.fsync
-    count = 0
-
-    def failing(descriptor: int) -> None:
-        nonlocal count
-        count -= 1
-        if count == 0:
-            raise OSError(number, os.strerror(number))
-        real(descriptor)
-
-    monkeypatch.setattr(storage.os, "fsync", failing)
-    folder = tmp_path / "run"
-    for moment in (1, 2, 5, 9, 14, 20, 30, 42):
-        count = moment
-        with pytest.raises(WorkspaceError, match=message):
-            go(folder, recipe=toy_recipe(run__seed=moment))
-        count = 0
-    count = 0
-    assert go(folder).digests == expected
-
-
-@pytest.mark.parametrize(("number", "message"), FAULTS[:2])
-def test_a_disk_that_fills_inside_a_stage(number: int, message: str, tmp_path: Path) -> None:
-    """A plugin's own failed write is not blamed on the plugin."""
-    toy = Toy()
-
-    def fail(name: str) -> None:
-        if name == "compile:written":
-            raise OSError(number, os.strerror(number))
-
-    toy.moment = fail
-    with pytest.raises(WorkspaceError, match=f"step 'compile' stopped.*({message})"):
-        go(tmp_path, toy)
-    assert "compile" in ran(go(tmp_path))
-
-
-def test_a_full_disk_behind_another_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Libraries hide ENOSPC; the free space tells."""
-    usage = shutil.disk_usage(tmp_path)._replace(free=0)
-    toy = Toy()
-
-    def fail(name: str) -> None:
-        if name == "float:epoch0":
-            monkeypatch.setattr(storage.shutil, "disk_usage", lambda _path: usage)
-            raise RuntimeError("unexpected pos 64")
-
-    toy.moment = fail
-    with pytest.raises(WorkspaceError, match="is full"):
-        go(tmp_path, toy)
-
-
-def test_a_really_full_disk(tmp_path: Path) -> None:
-    """On a tiny file system: one clear line; after freeing space the run ends as always."""
-    mount = tmp_path / "tiny"
-    mount.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(mount)]
-    found = shutil.which("mount")
-    if found is None or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small file system is not permitted here")
-    try:
-        go(mount / "run", until="prepare")
-        ballast = mount / "ballast"
-        with ballast.open("wb", buffering=0) as stream, contextlib.suppress(OSError):
-            while stream.write(b"\0" * 4096):
-                pass
-        with pytest.raises(WorkspaceError, match="is full"):
-            go(mount / "run")
-        ballast.unlink()
-        outcome = go(mount / "run")
-        assert outcome.digests == go(tmp_path / "whole").digests
-        assert outcome.steps[0].reused
-    finally:
-        subprocess.run(["umount", str(mount)], check=True)
-
-
-def test_a_swap_killed_between_its_renames_is_finished(tmp_path: Path) -> None:
-    """At every point of a swap the folder holds the old or the new content afterwards."""
-    folder = tmp_path / "step"
-    for present, expected in (
-        ({"step": "old", "new": "half"}, "old"),
-        ({"step": "old", "new": "whole"}, "new"),
-        ({"old": "old", "new": "whole"}, "new"),
-        ({"old": "old", "new": "half"}, "old"),
-        ({"old": "old"}, "old"),
-        ({"step": "new", "old": "old"}, "new"),
-        ({"new": "half"}, None),
-    ):
-        paths = {"step": folder, "new": new_sibling(folder), "old": old_sibling(folder)}
-        for name, state in present.items():
-            paths[name].mkdir()
-            (paths[name] / "content").write_text("old" if state == "old" else "new")
-            if state != "half":
-                (paths[name] / "manifest.json").touch()
-        settle(folder, "manifest.json")
-        found = (folder / "content").read_text() if folder.exists() else None
-        assert found == expected
-        assert not paths["new"].exists()
-        assert not paths["old"].exists()
-        if folder.exists():
-            shutil.rmtree(folder)
-
-
-def test_a_failed_write_leaves_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Replacing a file is all or nothing."""
-    path = tmp_path / "file"
-    write_file(path, b"old")
-
-    def fail(_descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, "full")
-
-    monkeypatch.setattr(storage.os, "fsync", fail)
-    with pytest.raises(WorkspaceError, match=r"cannot write .*disk is full"):
-        write_file(path, b"new")
-    assert path.read_bytes() == b"old"
-    path2 = tmp_path / "folder"
-    new_sibling(path2).mkdir()
-    with pytest.raises(WorkspaceError):
-        swap_in(path2)
-
-
 def test_changes_are_named_by_their_ingredient() -> None:
     """Values are shown, long ones shortened, files and results by name."""
     old = {"train.epochs": 30, "a": 1, "file x": "1", "same": [1, 2], "long": "x" * 100}
     new = {"train.epochs": 40, "b": None, "file x": "2", "same": [1, 2], "long": "y" * 100}
-    found = changes(old, new)
+    found = changes({**old, "compared with qat": "1" * 64}, {**new, "compared with qat": "2" * 64})
+    assert "compared with qat changed" in found
     assert "train.epochs 30 → 40" in found
     assert "a 1 → (unset)" in found
     assert "b (unset) → null" in found
     assert "file x changed" in found
     assert not any(line.startswith("same") for line in found)
     assert max(map(len, found)) < 120
+
+
+def test_a_table_in_place_of_nothing_is_said_once() -> None:
+    """Setting an unset table, or removing it, names the table's keys and not the table as well."""
+    unset, table = {"search": None}, {"search.bits": [8, 4], "search.max_drop": 0.01}
+    assert changes(unset, table) == [
+        "search.bits (unset) → [8, 4]", "search.max_drop (unset) → 0.01",
+    ]  # fmt: skip
+    assert changes(table, unset) == [
+        "search.bits [8, 4] → (unset)", "search.max_drop 0.01 → (unset)",
+    ]  # fmt: skip
+    assert changes(unset, {"searching": 1}) == ["search null → (unset)", "searching (unset) → 1"]
 
 
 def test_fingerprints_follow_the_files_a_network_is_made_of(tmp_path: Path) -> None:
@@ -388,49 +255,6 @@ def test_fingerprints_of_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert files("set") != by_time
     (tmp_path / "d.py").write_text("x = 1")
     assert set(files("d.py:make")) == {"file d.py"}
-
-
-def start_slow_run(folder: Path, pause: float) -> subprocess.Popen[str]:
-    """Start a slow toy run in a process of its own; returns when it is about to begin."""
-    code = "from tests.core.pipeline.toys import main; main()"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(folder), str(pause)],
-        stdout=subprocess.PIPE, text=True, env=environment,
-    )  # fmt: skip
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
-
-
-def kill_and_resume(folder: Path, delays: list[float], pause: float) -> dict[str, str]:
-    """Kill a run with SIGKILL after each delay, then let it end; returns its digests."""
-    for delay in delays:
-        with start_slow_run(folder, pause) as process:
-            try:
-                process.wait(timeout=delay)
-            except subprocess.TimeoutExpired:
-                process.kill()
-    with start_slow_run(folder, pause) as process:
-        output, _ = process.communicate(timeout=60)
-    assert process.returncode == 0
-    digests: dict[str, str] = json.loads(output)
-    return digests
-
-
-def test_kill_9_at_random_moments(tmp_path: Path) -> None:
-    """Three kills in one run, and the digests are those of an unbroken run."""
-    expected = go(tmp_path / "whole").digests
-    delays = [float(d) for d in np.random.default_rng(11).uniform(0.02, 0.35, 3)]
-    assert kill_and_resume(tmp_path / "killed", delays, 0.06) == expected
-
-
-@pytest.mark.slow
-def test_kill_9_at_twenty_random_moments(tmp_path: Path) -> None:
-    """Twenty runs, each killed once somewhere between its start and its end."""
-    expected = go(tmp_path / "whole").digests
-    for number, delay in enumerate(np.random.default_rng(12).uniform(0.0, 0.6, 20)):
-        assert kill_and_resume(tmp_path / str(number), [float(delay)], 0.06) == expected
 
 
 def test_a_defect_keeps_its_own_type_and_a_traceback_file(tmp_path: Path) -> None:

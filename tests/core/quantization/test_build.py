@@ -22,7 +22,6 @@ from nibblefit.ir.legal import check_quantized
 from nibblefit.ir.numerics import (
     Fusion,
     Numerics,
-    Requantization,
     RequantRule,
     Signedness,
     TensorRule,
@@ -112,13 +111,6 @@ def test_a_width_the_target_lacks_is_refused() -> None:
     chosen = settings(layers={"c2": {"weight_bits": 3}})
     with pytest.raises(UnsupportedError, match=r"(?s)'c2'.*3 bits.*use one of 8"):
         quantize_network(_two_layers(), Numerics(), [DATA], chosen)
-
-
-def test_shifts_chosen_at_run_time_are_refused_with_the_way_out() -> None:
-    """The general quantizer says that such a target owns the stage."""
-    numerics = Numerics(requant=RequantRule(Requantization.RUNTIME_SHIFT))
-    with pytest.raises(UnsupportedError, match="run time"):
-        quantize_network(_two_layers(), numerics, [DATA], settings())
 
 
 def test_fused_layers_have_one_requantization() -> None:

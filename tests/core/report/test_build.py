@@ -69,6 +69,7 @@ def test_steps_say_how_they_ended(finished: Path) -> None:
     assert rows["last"].seconds is None
 
 
+@pytest.mark.extra("report")
 def test_report_lands_in_the_run_folder(finished: Path, tmp_path: Path) -> None:
     """The file is written where asked, self-contained, with recipe and provenance."""
     out = build_report(finished, tmp_path / "deep" / "r.html")
@@ -124,6 +125,7 @@ def test_no_run_folder_is_one_clear_line(tmp_path: Path) -> None:
         build_report(tmp_path)
 
 
+@pytest.mark.extra("report")
 def test_report_that_cannot_be_written_says_so(finished: Path, tmp_path: Path) -> None:
     """An unwritable place is named, with the remedy."""
     (tmp_path / "file").write_text("", encoding="utf-8")

@@ -23,6 +23,7 @@ from nibblefit.ir.graph import frozen_mapping
 from nibblefit.plan import Candidates, Gate, Plan, PlanItem, Repeat, Stage, Step
 from nibblefit.report.collect import contents_of
 from nibblefit.report.contents import Measured
+from nibblefit.workspace import RunFolder
 
 START: Plan = (
     Step(Stage.PREPARE, "prepare"),
@@ -179,11 +180,28 @@ def test_terminal_and_report_count_the_same_constants(tmp_path: Path) -> None:
     assert f"size of constants: {shown.value} ({shown.detail})" in closing_lines(summary_of(run))
 
 
-def test_provenance_names_versions_and_when_they_were_taken(tmp_path: Path) -> None:
-    """Versions of the report's machine are not passed off as those of the steps."""
+def test_provenance_names_what_the_network_was_trained_with(tmp_path: Path) -> None:
+    """Versions come from the journal; steps carried on elsewhere are told apart."""
+    run = RunFolder(make_run(tmp_path / "run"))
+    assert "torch" not in dict(contents_of(open_run(run.path)).provenance)
+    run.journal.write("run", environment={"torch": "2.1", "numpy": "1.26"})
+    for step in ("float", "qat"):
+        run.journal.write("finished", step=step)
+    lines = dict(contents_of(open_run(run.path)).provenance)
+    assert (lines["torch"], lines["numpy"]) == ("2.1", "1.26")
+    run.journal.write("run", environment={"torch": "2.2", "numpy": "1.26"})
+    run.journal.write("finished", step="evaluate")
+    lines = dict(contents_of(open_run(run.path)).provenance)
+    assert lines["torch"] == "2.1"
+    assert lines["torch by step"] == "float 2.1, qat 2.1, evaluate 2.2"
+    assert "numpy by step" not in lines
+
+
+def test_a_run_notes_its_environment(tmp_path: Path) -> None:
+    """Every start writes the versions that compute into the journal."""
     import numpy as np
 
-    lines = dict(contents_of(open_run(make_run(tmp_path / "run"))).provenance)
-    assert lines["numpy when this report was written"] == np.__version__
-    for name in ("torch", "onnx", "Python", "platform"):
-        assert lines[f"{name} when this report was written"]
+    go(tmp_path, Toy((*START, *INTEGERS)))
+    lines = dict(contents_of(open_run(tmp_path)).provenance)
+    assert lines["numpy"] == np.__version__
+    assert all(lines[name] for name in ("torch", "onnx", "Python", "platform"))

@@ -16,6 +16,7 @@ from nibblefit.report.contents import (
     Confusion,
     Contents,
     FileRow,
+    Grid,
     Headline,
     Histogram,
     Measured,
@@ -27,6 +28,8 @@ from nibblefit.report.contents import (
 )
 from nibblefit.report.page import page
 from nibblefit.results import Finding, Status, Table
+
+pytestmark = pytest.mark.extra("report")
 
 HOSTILE = '<script>alert("x")</script>&'
 
@@ -55,6 +58,7 @@ def _contents(layers: int = 4) -> Contents:
         memory=(
             Banks("Weights", "words", (100, 900), (768, 768), 2, "processor"),
             Timeline("Data", "bytes", 1000, spans),
+            Grid("Fill", "bytes", ("layer0", "layer1"), ((0, 500), (1000, 1200)), 1000, "bank"),
         ),
         findings=(("prepare", nearly),),
         tables=(("prepare", Table("Support", ("layer", "kernels"), (("layer0", 1234),))),),

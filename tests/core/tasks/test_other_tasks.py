@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from nibblefit.errors import InputError, UnsupportedError
+from nibblefit.errors import InputError
 from nibblefit.tasks.average_precision import Boxes
 from nibblefit.tasks.detection import Detection
 from nibblefit.tasks.protocol import Task
@@ -79,14 +79,6 @@ def stub_decoder(outputs):
     return [
         Boxes(r[:, :4].numpy(), r[:, 4].numpy().astype(int), r[:, 5].numpy()) for r in outputs[0]
     ]
-
-
-def test_detection_needs_a_head():
-    """Without a head, loss and decoding say where one comes from."""
-    task = Detection(["a"])
-    for call in (lambda: task.loss([], []), lambda: task.decode([])):
-        with pytest.raises(UnsupportedError, match="head"):
-            call()
 
 
 def test_detection_protocol_with_a_stub_head():

@@ -8,7 +8,7 @@ import torch
 from tests.core.training.toys import CONV_MASK, TASK, network, source
 
 from nibblefit.data.source import Split
-from nibblefit.errors import InputError, PluginError
+from nibblefit.errors import InputError, PluginError, RecipeError
 from nibblefit.recipe import TrainSection
 from nibblefit.training.evaluation import evaluate_float
 from nibblefit.training.naming import parameters_by_name, tensor_called
@@ -142,3 +142,19 @@ def test_evaluation_leaves_the_mode_and_honours_the_limit():
     whole = evaluate_float(net, TASK, source(), Split.TEST, 1)
     same = evaluate_float(net, TASK, source(), Split.TEST, 20)
     assert whole.metrics == same.metrics
+
+
+def test_a_group_that_matches_nothing_is_refused_with_the_closest_name():
+    """A part's misspelt pattern would otherwise be silence; names are those of the graph."""
+    net = network()
+    with pytest.raises(PluginError, match=r"'freeze'.*'conv1\*'.*did you mean 'conv"):
+        build_optimizer(net, TrainSection(), [FreezePart(["conv1*"])])
+    wrong = TrainSection(parameter_groups=({"patterns": ["cnv.weight"]},))
+    with pytest.raises(RecipeError, match=r"matches no parameter; did you mean 'conv\.weight'"):
+        build_optimizer(net, wrong, [])
+    late = TrainSection(parameter_groups=({"patterns": ["*"]}, {"patterns": ["conv.*"]}))
+    with pytest.raises(RecipeError, match="narrower group first"):
+        build_optimizer(net, late, [])
+    # A part's group may come after one of the recipe that took everything it matches.
+    first = TrainSection(parameter_groups=({"patterns": ["conv.*"]},))
+    assert build_optimizer(net, first, [FreezePart(["conv.*"])]).param_groups

@@ -27,8 +27,9 @@ from tests.core.training.toys import (
     run,
 )
 
-from nibblefit.errors import InputError, LimitError
+from nibblefit.errors import InputError, InterruptedRunError, LimitError
 from nibblefit.training.fit import fit
+from nibblefit.training.parts import TrainingPart
 
 pytest.importorskip("lightning", reason="extra 'train' is not installed")
 
@@ -92,6 +93,33 @@ def test_unsendable_training_is_explained(tmp_path):
         train(tmp_path, [], batch_size=1)
 
 
+class Killed(TrainingPart):
+    """Kills the second process, once, in the second epoch."""
+
+    name = "killed"
+
+    def __init__(self, once):
+        self.once = once
+
+    def after_step(self, network, progress):
+        if progress.step == 6 and torch.distributed.get_rank() == 1 and not self.once.exists():
+            self.once.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_process_is_named_and_the_training_goes_on_later(tmp_path):
+    """One clear error with the exit code of an interruption; resuming gives the same weights."""
+    (tmp_path / "calm").touch()
+    whole = train(tmp_path / "whole", [Killed(tmp_path / "calm")])
+    with pytest.raises(InterruptedRunError, match=r"SIGKILL.*checkpoints are kept") as caught:
+        train(tmp_path / "cut", [Killed(tmp_path / "once")])
+    assert caught.value.exit_code == 130
+    recorder = Recorder()
+    resumed = train(tmp_path / "cut", [Killed(tmp_path / "once")], recorder)
+    assert any("going on after epoch 1" in line for line in recorder.said)
+    assert digest(resumed.network) == digest(whole.network)
+
+
 SCRIPT = """
 import sys, time
 from pathlib import Path
@@ -117,9 +145,11 @@ def test_processes_leave_with_a_killed_parent(tmp_path, root):
     environment = {**os.environ, "PYTHONPATH": f"{root}:{tmp_path}"}
     process = subprocess.Popen([sys.executable, tmp_path / "killed.py", tmp_path], env=environment)
     log = tmp_path / "files" / "history.csv"
-    deadline = time.monotonic() + 60
-    while not log.exists() and time.monotonic() < deadline:
+    deadline = time.monotonic() + 180
+    while not log.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.1)
+    assert process.poll() is None, "the training ended before it could be killed"
+    assert log.exists(), "the training did not finish an epoch in time"
     process.send_signal(signal.SIGKILL)
     process.wait()
     time.sleep(1.0)

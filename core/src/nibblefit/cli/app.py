@@ -8,6 +8,7 @@ import typer
 
 import nibblefit
 from nibblefit.cli.commands import check, init, inspect, report, run, show, stages, targets
+from nibblefit.cli.flags import Command
 from nibblefit.cli.target_commands import TargetCommands
 
 app = typer.Typer(
@@ -55,12 +56,12 @@ _STAGES = "One stage at a time"
 _LOOK = "Look"
 _PLUGINS = "Targets"
 
-app.command("init", rich_help_panel=_FIRST)(init.init)
-app.command("inspect", rich_help_panel=_FIRST)(inspect.inspect)
-app.command("run", rich_help_panel=_RUN)(run.run)
+app.command("init", cls=Command, rich_help_panel=_FIRST)(init.init)
+app.command("inspect", cls=Command, rich_help_panel=_FIRST)(inspect.inspect)
+app.command("run", cls=Command, rich_help_panel=_RUN)(run.run)
 for _stage, _command in stages.COMMANDS.items():
-    app.command(_stage, rich_help_panel=_STAGES)(_command)
-app.command("show", rich_help_panel=_LOOK)(show.show)
-app.command("report", rich_help_panel=_LOOK)(report.report)
-app.command("targets", rich_help_panel=_PLUGINS)(targets.targets)
-app.command("check", rich_help_panel=_PLUGINS)(check.check)
+    app.command(_stage, cls=Command, rich_help_panel=_STAGES)(_command)
+app.command("show", cls=Command, rich_help_panel=_LOOK)(show.show)
+app.command("report", cls=Command, rich_help_panel=_LOOK)(report.report)
+app.command("targets", cls=Command, rich_help_panel=_PLUGINS)(targets.targets)
+app.command("check", cls=Command, rich_help_panel=_PLUGINS)(check.check)

@@ -51,11 +51,10 @@ def execute(invocation: Invocation, recipe: Path, folder: Path | None, *, verb: 
         as_json: Print the summary as JSON.
     """
     from nibblefit.cli.reporter import TerminalReporter
-    from nibblefit.recipe_file import read_recipe
-    from nibblefit.runner import make_manager, run
+    from nibblefit.runner import load_recipe, make_manager, run
     from nibblefit.runner.planning import steps_of
 
-    loaded = read_recipe(recipe, overrides_of(settings))
+    loaded = load_recipe(recipe, overrides_of(settings))
     place = folder_for(recipe, folder)
     invocation.folder = place
     invocation.resume = resume_command(verb, recipe, place, settings)

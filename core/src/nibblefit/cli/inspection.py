@@ -13,6 +13,7 @@ from nibblefit.results import Finding, Status
 if TYPE_CHECKING:
     from nibblefit.hooks import TargetInfo
     from nibblefit.ir.graph import Graph
+    from nibblefit.nn.load import Formats
     from nibblefit.results import Report
 
 #: ``x_limit`` says how large the metric ``x``, or ``x_peak``, may be.
@@ -48,21 +49,24 @@ def inspected(source: str, target: str, part: str, input_shape: tuple[int, ...])
     Raises:
         InputError: The network cannot be loaded, or fails on an input of this shape.
     """
+    from nibblefit.nn.load import states_its_shape
     from nibblefit.plugins import Manager, load_target
 
     plugin = load_target(target)
     device = chosen_part(plugin.info, part)
+    manager = Manager(plugin)
+    formats = manager.model_formats()
     shape = input_shape or stated_shape(source)
-    if not shape and not source.endswith(".onnx"):
+    if not shape and not states_its_shape(source, formats):
         raise InputError(
             f"the shape of one input of {source} is not known",
             hint="add --input-shape, channels first, such as --input-shape 1,28,28, or "
             f"{CONSTANT} = (1, 28, 28) to the file",
         )
-    return Manager(plugin).inspect(_captured(source, shape), device, None)
+    return manager.inspect(_captured(source, shape, formats), device, None)
 
 
-def _captured(source: str, shape: tuple[int, ...]) -> Graph:
+def _captured(source: str, shape: tuple[int, ...], formats: Formats) -> Graph:
     from pydantic import ValidationError
 
     from nibblefit.nn.load import load_source
@@ -77,7 +81,7 @@ def _captured(source: str, shape: tuple[int, ...]) -> Graph:
             hint="give 'path/file.py:factory', 'package.module:factory' or 'net.onnx'",
         ) from error
     try:
-        return load_source(model, Path.cwd(), shape)
+        return load_source(model, Path.cwd(), shape, formats=formats)
     except InputError as error:
         # Only what the network itself raised may come from the shape; nibblefit says what it means.
         if "input_shape" not in error.hint or error.__cause__ is None:

@@ -15,7 +15,7 @@ from nibblefit.hooks import TargetInfo
 from nibblefit.recipe import Recipe
 
 #: Sections in the order of a run; the fields of `Recipe` that are tables of the file.
-SECTIONS = ("model", "data", "task", "target", "train", "quantize", "evaluate", "run")
+SECTIONS = ("model", "data", "task", "target", "train", "prune", "quantize", "evaluate", "run")
 #: Keys people change first; written out with their default instead of as a comment.
 WRITTEN_OUT = frozenset({"train.epochs", "train.batch_size", "train.learning_rate", "run.seed"})
 _WIDTH = 96

@@ -6,7 +6,13 @@ from dataclasses import dataclass
 
 from nibblefit.report import wording
 from nibblefit.report.collect import file_rows
-from nibblefit.report.comparison import compared, final_drop, leading_metric, results_table
+from nibblefit.report.comparison import (
+    compared,
+    final_drop,
+    leading_metric,
+    pruned_share,
+    results_table,
+)
 from nibblefit.report.contents import FileRow, Measured, StepRow
 from nibblefit.report.exactness import Exactness, exactness_of
 from nibblefit.report.history import left_over, step_rows
@@ -28,6 +34,8 @@ class Summary:
             as its row in `measured` says; None if it is compared with nothing.
         float_bytes, integer_bytes: As in `nibblefit.report.sizes.NetworkSizes`.
         exactness: Whether all executions agree; None if they were not compared.
+        sparsity: Share of zeros among the weights of the last network that counts; None if none
+            was pruned.
         left_over: Steps that only an earlier plan of this run had.
         report: Where the report is, or how to get it; empty if none was asked for.
     """
@@ -41,6 +49,7 @@ class Summary:
     integer_bytes: int | None
     exactness: Exactness | None
     files: tuple[FileRow, ...]
+    sparsity: float | None = None
     left_over: tuple[str, ...] = ()
     report: str = ""
 
@@ -62,6 +71,7 @@ def summary_of(run: OpenRun) -> Summary:
         integer_bytes=sizes.integer_bytes,
         exactness=exactness_of(tuple(reports.values())),
         files=_files(run, [step for step, kind in kinds.items() if kind == "artifact"]),
+        sparsity=pruned_share(measured),
         left_over=left_over(run),
     )
 
@@ -109,6 +119,8 @@ def closing_lines(summary: Summary) -> list[str]:
         compared = NetworkSizes(summary.float_bytes, summary.integer_bytes).comparison
         size = f"size of constants: {wording.size(summary.integer_bytes)}"
         lines.append(f"{size} ({compared})" if compared else size)
+    if summary.sparsity is not None:
+        lines.append(f"pruned: {100 * summary.sparsity:.2f} % of the weights are zero")
     if summary.exactness is not None:
         lines += [f"bit-exactness: {message}" for message in summary.exactness.messages]
     if summary.report:

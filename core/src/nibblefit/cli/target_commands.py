@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import typer
-from typer.core import TyperGroup
+
+from nibblefit.cli.flags import Group, adopt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 _HOOK = "add_commands"
 
 
-class TargetCommands(TyperGroup):
+class TargetCommands(Group):
     """A group that takes an unknown command for the name of an installed target."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
@@ -57,6 +58,7 @@ def target_app(name: str) -> typer.Typer:
             hint="`nibblefit --help` lists the commands that work with every target",
         )
     app = typer.Typer(
+        cls=Group,
         no_args_is_help=True,
         add_completion=False,
         rich_markup_mode="markdown",
@@ -84,6 +86,7 @@ def _fill(plugin: Plugin, method: Callable[[typer.Typer], object], app: typer.Ty
             f"{_HOOK} failed in {plugin}: {type(error).__name__}: {error}",
             hint="report this to the plugin's authors",
         ) from error
+    adopt(app)
     if not app.registered_commands and not app.registered_groups:
         raise PluginError(
             f"{_HOOK} of {plugin} registered no command",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
 import numpy as np
 from hypothesis import strategies as st
 
@@ -84,44 +87,95 @@ def step_tuples(
     random = draw(generators())
     per_channel: bool = draw(st.booleans()) if channels else False
     shape = channels if per_channel else ()
-    kinds = ("shift", "shift", "rectified", "multiply", "float32", "lookup", "divide", "wrap")
-    kind = draw(st.sampled_from(kinds))
+    kind = draw(st.sampled_from(_NAMES))
     low = 0 if kind == "rectified" and not result.hi < 0 else result.lo
-    ends = (Clamp(max(low, result.lo), result.hi),)
     around = (max(shift - 2, 0), shift + 3)
     bits = int_param(random.integers(*around, shape)) if shape else draw(st.integers(*around))
-    match kind:
-        case "multiply":
-            top = draw(st.sampled_from((3, 1 << 7, 1 << 15)))
-            factor = (
-                int_param(random.integers(1, top, shape)) if shape else draw(st.integers(1, top))
-            )
-            wide = _plus(bits, top.bit_length() - 1)
-            return (Mul(factor), ShiftRight(wide, draw(roundings)), *ends)
-        case "float32":
-            return (*_float32(draw, random, shape, shift), Add(draw(st.integers(-9, 9))), *ends)
-        case "lookup":
-            size = draw(st.integers(2, 40))
-            table = int_param(random.integers(result.lo, result.hi, size, endpoint=True))
-            lowest = -draw(st.integers(0, size - 1))
-            inside = Clamp(lowest, lowest + size - 1)
-            return (ShiftRight(bits, draw(roundings)), inside, Lookup(np.asarray(table), lowest))
-        case "divide":
-            top = 1 << min(shift + 1, 20)
-            divisor = (
-                int_param(random.integers(1, top + 1, shape))
-                if shape
-                else draw(st.integers(1, top))
-            )
-            return (Divide(divisor, draw(roundings)), *ends)
-        case "wrap":
-            return (ShiftRight(bits, draw(roundings)), Wrap(result.bits, result.signed))
-        case _:
-            offset = draw(st.integers(-300, 300))
-            before: Steps = (Add(offset),) if draw(st.booleans()) else ()
-            after: Steps = (Add(draw(st.integers(-3, 3))),) if draw(st.booleans()) else ()
-            left: Steps = (ShiftLeft(draw(st.integers(0, 3))),) if draw(st.booleans()) else ()
-            return (*left, *before, ShiftRight(bits, draw(roundings)), *after, *ends)
+    ends = Clamp(max(low, result.lo), result.hi)
+    return _KINDS[kind](_Site(draw, random, shape, shift, bits, result, ends))
+
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """What the kinds of steps are drawn from.
+
+    Attributes:
+        draw: Supplied by hypothesis.
+        random: Source of per-channel parameters.
+        shape: Shape of parameters; empty for one number.
+        shift: Typical right shift.
+        bits: The shift drawn.
+        result: Format of the results.
+        ends: Clamps to it.
+    """
+
+    draw: st.DrawFn
+    random: np.random.Generator
+    shape: tuple[int, ...]
+    shift: int
+    bits: int | IntArray
+    result: Format
+    ends: Clamp
+
+    def number(self, top: int, *, inclusive: bool) -> int | IntArray:
+        """Return one parameter or one per channel, from 1 to `top`."""
+        if not self.shape:
+            number: int = self.draw(st.integers(1, top))
+            return number
+        return int_param(self.random.integers(1, top + inclusive, self.shape))
+
+
+def _shift(site: _Site) -> Steps:
+    draw = site.draw
+    offset = draw(st.integers(-300, 300))
+    before: Steps = (Add(offset),) if draw(st.booleans()) else ()
+    after: Steps = (Add(draw(st.integers(-3, 3))),) if draw(st.booleans()) else ()
+    left: Steps = (ShiftLeft(draw(st.integers(0, 3))),) if draw(st.booleans()) else ()
+    return (*left, *before, ShiftRight(site.bits, draw(roundings)), *after, site.ends)
+
+
+def _multiply(site: _Site) -> Steps:
+    top = site.draw(st.sampled_from((3, 1 << 7, 1 << 15)))
+    factor = site.number(top, inclusive=False)
+    wide = _plus(site.bits, top.bit_length() - 1)
+    return (Mul(factor), ShiftRight(wide, site.draw(roundings)), site.ends)
+
+
+def _scale(site: _Site) -> Steps:
+    steps = _float32(site.draw, site.random, site.shape, site.shift)
+    return (*steps, Add(site.draw(st.integers(-9, 9))), site.ends)
+
+
+def _lookup(site: _Site) -> Steps:
+    draw, result = site.draw, site.result
+    size = draw(st.integers(2, 40))
+    table = int_param(site.random.integers(result.lo, result.hi, size, endpoint=True))
+    lowest = -draw(st.integers(0, size - 1))
+    inside = Clamp(lowest, lowest + size - 1)
+    return (ShiftRight(site.bits, draw(roundings)), inside, Lookup(np.asarray(table), lowest))
+
+
+def _divide(site: _Site) -> Steps:
+    divisor = site.number(1 << min(site.shift + 1, 20), inclusive=True)
+    return (Divide(divisor, site.draw(roundings)), site.ends)
+
+
+def _wrap(site: _Site) -> Steps:
+    result = site.result
+    return (ShiftRight(site.bits, site.draw(roundings)), Wrap(result.bits, result.signed))
+
+
+_KINDS: Mapping[str, Callable[[_Site], Steps]] = {
+    "shift": _shift,
+    "rectified": _shift,
+    "multiply": _multiply,
+    "float32": _scale,
+    "lookup": _lookup,
+    "divide": _divide,
+    "wrap": _wrap,
+}
+#: Plain shifts are twice as frequent: they are what most targets have.
+_NAMES = ("shift", *_KINDS)
 
 
 def _plus(bits: int | IntArray, more: int) -> int | IntArray:

@@ -52,6 +52,7 @@ class ArraySource:
         splits: Sample numbers of each split; disjoint.
         scaling: How stored values become real ones.
         class_names: Empty if the task has none.
+        notes: What the user should know about the data.
     """
 
     def __init__(
@@ -61,6 +62,8 @@ class ArraySource:
         splits: Mapping[Split, npt.NDArray[np.int64]],
         scaling: Scaling,
         class_names: Sequence[str] = (),
+        *,
+        notes: Sequence[str] = (),
     ) -> None:
         if targets is not None and len(targets) != stored.shape[0]:
             raise InputError(
@@ -70,6 +73,7 @@ class ArraySource:
         scaling.check_channels(stored.shape[1])
         self.input_shape: tuple[int, ...] = tuple(stored.shape[1:])
         self.class_names: Sequence[str] = tuple(class_names)
+        self.notes = tuple(notes)
         self.scaling = scaling
         self._stored = stored
         self._targets = targets

@@ -14,34 +14,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field
 from torch import Tensor
-from torch.nn import functional
 
-from nibblefit.data.options import ReaderOptions, read_options
+from nibblefit.data.augment_moves import Moves
+from nibblefit.data.augment_options import AugmentOptions
+from nibblefit.data.augment_targets import moved_target
+from nibblefit.data.options import read_options
 from nibblefit.data.random_bits import Draws
 from nibblefit.errors import RecipeError
 
+KEY = "data.augment"
 #: Smallest and largest share of the area that `erase` blanks.
 ERASED_AREA = (0.02, 0.2)
-
-
-class AugmentOptions(ReaderOptions):
-    """Keys of ``data.augment``; zero or false switches a change off."""
-
-    shift: int = Field(
-        default=0, ge=0, le=65_535, description="Largest shift along each axis, pixels."
-    )
-    flip: bool = Field(default=False, description="Mirror the last axis in half of the samples.")
-    rotate: float = Field(default=0.0, ge=0, le=180, description="Largest angle, degrees.")
-    scale: float = Field(default=0.0, ge=0, lt=1, description="Largest change of size, share.")
-    noise: float = Field(default=0.0, ge=0, description="Standard deviation of added noise.")
-    erase: float = Field(default=0.0, ge=0, le=1, description="Share of samples with a blank box.")
-
-    @property
-    def moves(self) -> bool:
-        """Whether any change moves content, so that a target with positions would have to move."""
-        return bool(self.shift or self.flip or self.rotate or self.scale or self.erase)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +49,7 @@ class Augmentation:
         Raises:
             RecipeError: Unknown keys, values out of range, or a turn of something flat.
         """
-        options = read_options(AugmentOptions, given, "augmentation", "data.augment")
+        options = read_options(AugmentOptions, given, "augmentation", KEY)
         spatial = len(input_shape) - 1
         if (options.rotate or options.scale) and spatial != 2:
             raise RecipeError(
@@ -89,51 +73,30 @@ class Augmentation:
         Content that moves in from outside repeats the border. Order: flip, rotate and scale,
         shift, erase, noise.
         """
+        return self.changed(inputs, None, epoch, samples)[0]
+
+    def changed(
+        self, inputs: Tensor, target: Any, epoch: int, samples: npt.NDArray[np.int64]
+    ) -> tuple[Tensor, Any]:
+        """Return changed inputs, and their target moved along (None stays None).
+
+        Raises:
+            RecipeError: The inputs move, and nobody knows how such a target does.
+        """
         options, draws = self.options, Draws(self.seed, epoch, samples)
-        if options.flip:
-            chosen = _column(draws.uniform(0) < 0.5, inputs)
-            inputs = torch.where(chosen, inputs.flip(-1), inputs)
-        if options.rotate or options.scale:
-            inputs = _turn(inputs, options, draws)
-        if options.shift:
-            inputs = _shift(inputs, options.shift, draws)
+        if options.flip or options.rotate or options.scale or options.shift:
+            moves = Moves.drawn(options, draws, tuple(inputs.shape[2:]))
+            inputs = moves.apply(inputs)
+            target = None if target is None else moved_target(target, moves)
         if options.erase:
             inputs = _erase(inputs, options.erase, draws)
         if options.noise:
             inputs = inputs + options.noise * torch.from_numpy(draws.normal(20, inputs.shape[1:]))
-        return inputs
+        return inputs, target
 
 
 def _column(values: npt.NDArray[Any], inputs: Tensor) -> Tensor:
     return torch.from_numpy(values).reshape(-1, *(1,) * (inputs.ndim - 1))
-
-
-def _turn(inputs: Tensor, options: AugmentOptions, draws: Draws) -> Tensor:
-    angle = np.deg2rad(options.rotate) * (2 * draws.uniform(1) - 1)
-    # Sampling positions shrink where content grows.
-    zoom = 1.0 / (1.0 + options.scale * (2 * draws.uniform(2) - 1))
-    height, width = inputs.shape[-2:]
-    cosine, sine = zoom * np.cos(angle), zoom * np.sin(angle)
-    zero = np.zeros_like(cosine)
-    # affine_grid works in units of half the picture: the ratio keeps angles right angles.
-    rows = [[cosine, -sine * (height / width), zero], [sine * (width / height), cosine, zero]]
-    matrices = torch.from_numpy(np.asarray(rows).transpose(2, 0, 1).astype(np.float32))
-    grid = functional.affine_grid(matrices, list(inputs.shape), align_corners=False)
-    return functional.grid_sample(
-        inputs, grid, mode="bilinear", padding_mode="border", align_corners=False
-    )
-
-
-def _shift(inputs: Tensor, most: int, draws: Draws) -> Tensor:
-    for axis in range(2, inputs.ndim):
-        size = inputs.shape[axis]
-        offset = np.floor(draws.uniform(1 + axis) * (2 * most + 1)).astype(np.int64) - most
-        places = np.clip(np.arange(size)[None, :] - offset[:, None], 0, size - 1)
-        shape = [1] * inputs.ndim
-        shape[0], shape[axis] = inputs.shape[0], size
-        index = torch.from_numpy(places).reshape(shape).expand(inputs.shape)
-        inputs = inputs.gather(axis, index)
-    return inputs
 
 
 def _erase(inputs: Tensor, share: float, draws: Draws) -> Tensor:

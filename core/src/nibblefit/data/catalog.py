@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,29 +10,47 @@ import numpy.typing as npt
 
 from nibblefit.data.arrays import ArraySource
 from nibblefit.data.digits import read_digits
-from nibblefit.data.folder import read_folder
-from nibblefit.data.idx_set import read_idx_set
+from nibblefit.data.folder import FolderOptions, read_folder
+from nibblefit.data.idx_set import IdxOptions, read_idx_set
 from nibblefit.data.material import Material
-from nibblefit.data.npz import read_npz
+from nibblefit.data.npz import NpzOptions, read_npz
 from nibblefit.data.options import ReaderOptions, read_options
 from nibblefit.data.python_file import read_python
 from nibblefit.data.scaling import Scaling
 from nibblefit.data.source import DataSource, Split
 from nibblefit.data.splits import divide
-from nibblefit.errors import InputError, RecipeError, did_you_mean
+from nibblefit.data.voc import VocOptions, read_voc
+from nibblefit.errors import InputError, RecipeError, did_you_mean, listed
+from nibblefit.hooks import DataReader
 from nibblefit.recipe import Recipe
+from nibblefit.recipe_file.explain import shown
 
-#: Names for ``data.source``.
-SOURCES = ("digits", "idx", "folder", "npz", "python")
+#: Name for ``data.source`` → what its ``data.options`` may hold; None takes any keys.
+OPTIONS: Mapping[str, type[ReaderOptions] | None] = {
+    "digits": ReaderOptions,
+    "idx": IdxOptions,
+    "folder": FolderOptions,
+    "npz": NpzOptions,
+    "voc": VocOptions,
+    "python": None,
+}
+SOURCES = tuple(OPTIONS)
+#: Sources that come with their data.
+WITHOUT_PATH = frozenset({"digits"})
 
 
-def make_data(recipe: Recipe, input_range: tuple[float, float] | None = None) -> DataSource:
+def make_data(
+    recipe: Recipe,
+    input_range: tuple[float, float] | None = None,
+    readers: Sequence[DataReader] = (),
+) -> DataSource:
     """Open the recipe's data set.
 
     Args:
         recipe: ``data`` says which; ``run.seed`` fixes the splits.
         input_range: Real range the target wants; ``data.range`` overrides it, [0, 1] without
             either.
+        readers: Data sets of plugins.
 
     Raises:
         RecipeError: The section does not fit its source.
@@ -39,7 +58,7 @@ def make_data(recipe: Recipe, input_range: tuple[float, float] | None = None) ->
         MissingExtraError: The source needs an extra that is not installed.
     """
     try:
-        found = _read(recipe)
+        found = _read(recipe, readers)
     except OSError as error:
         raise InputError(
             f"data.path '{recipe.data.path}' cannot be read: {error.strerror or error}",
@@ -50,28 +69,43 @@ def make_data(recipe: Recipe, input_range: tuple[float, float] | None = None) ->
     low, high = recipe.data.range or input_range or (0.0, 1.0)
     scaling = Scaling(found.lowest, found.full, low, high, recipe.data.mean, recipe.data.std)
     return ArraySource(
-        found.inputs, found.targets, _splits(found, recipe), scaling, found.class_names
+        found.inputs,
+        found.targets,
+        _splits(found, recipe),
+        scaling,
+        found.class_names,
+        notes=found.notes,
     )
 
 
-def _read(recipe: Recipe) -> Material | DataSource:
+def unknown_source(name: str, known_too: Sequence[str] = ()) -> str:
+    """Return what to say about a ``data.source`` that nobody reads, plugins' sources included."""
+    sources = (*SOURCES, *known_too)
+    close = did_you_mean(name, sources)
+    known = "" if close.startswith("known") else f" (known: {listed(sources)})"
+    return f"data.source = {shown(name)}: there is no such source; {close}{known}"
+
+
+def _read(recipe: Recipe, contributed: Sequence[DataReader]) -> Material | DataSource:
     section = recipe.data
     folder = Path(recipe.folder)
     if section.source == "digits":
         read_options(ReaderOptions, section.options, "digits")
         return read_digits()
-    if section.source not in SOURCES:
-        raise RecipeError(
-            f"data.source is {section.source!r}, known are {', '.join(SOURCES)}",
-            hint=did_you_mean(section.source, SOURCES),
-        )
+    own = {reader.name: reader for reader in contributed}
+    if section.source not in (*SOURCES, *own):
+        raise RecipeError(unknown_source(section.source, tuple(own)))
     if not section.path:
         raise RecipeError(
             f"data.source {section.source!r} needs data.path", hint="set data.path in the recipe"
         )
+    if section.source in own:
+        reader = own[section.source]
+        options = read_options(reader.options, section.options, reader.name)
+        return reader.read(folder / section.path, options)
     if section.source == "python":
         return read_python(section.path, folder, section.options)
-    readers = {"idx": read_idx_set, "folder": read_folder, "npz": read_npz}
+    readers = {"idx": read_idx_set, "folder": read_folder, "npz": read_npz, "voc": read_voc}
     return readers[section.source](folder / section.path, section.options)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,10 @@ class IdxOptions(ReaderOptions):
         default=0, ge=0, description="Train on the first N samples only; without test files, the "
         "samples after them are the test split. 0 uses all."
     )  # fmt: skip
+    layout: Literal["image", "rows"] = Field(
+        default="image", description="image: one channel, height, width. rows: a sequence for 1-D "
+        "networks, one step per row, with the row's pixels as channels."
+    )  # fmt: skip
     names: tuple[str, ...] = Field(default=(), description="Class names.")
 
 
@@ -44,13 +48,18 @@ def read_idx_set(folder: Path, options: Mapping[str, Any]) -> Material:
     images, labels, test_indices = _join(train, test, wanted.first)
     lowest, full = full_scale(images, str(folder))
     return Material(
-        inputs=images[:, None],
+        inputs=_laid_out(images, wanted.layout),
         targets=labels.astype(np.int64),
         lowest=lowest,
         full=full,
         class_names=class_names_for(labels, wanted.names, str(folder)),
         test=test_indices,
     )
+
+
+def _laid_out(images: npt.NDArray[np.generic], layout: str) -> npt.NDArray[np.generic]:
+    """Return images (count, height, width) with their channels behind the sample axis."""
+    return images.transpose(0, 2, 1) if layout == "rows" else images[:, None]
 
 
 def _test_pair(

@@ -71,6 +71,37 @@ def _pillow() -> ModuleType:
     return Image
 
 
+def read_labels(paths: Sequence[Path], size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Return label maps (count, height, width) of indexed or gray pictures, one number per pixel.
+
+    Args:
+        paths: One file per sample.
+        size: (height, width) every map is resized to, by the nearest pixel.
+
+    Raises:
+        InputError: A map is missing, damaged, or coloured instead of indexed.
+    """
+    maps = np.empty((len(paths), *size), np.uint8)
+    image = _pillow()
+    for place, path in enumerate(paths):
+        try:
+            with image.open(path) as picture:
+                if picture.mode not in ("P", "L", "1"):
+                    raise InputError(
+                        f"{path} has colours of mode {picture.mode}, not a number per pixel",
+                        hint="save label maps as indexed (palette) or gray pictures",
+                    )
+                numbers = picture.convert("L") if picture.mode == "1" else picture
+                if (numbers.height, numbers.width) != size:
+                    numbers = numbers.resize((size[1], size[0]), image.Resampling.NEAREST)
+                maps[place] = np.asarray(numbers, np.uint8)
+        except (*_DAMAGE, image.DecompressionBombError) as error:
+            raise InputError(
+                f"{path} cannot be decoded: {error}", hint="replace or remove the picture"
+            ) from error
+    return maps
+
+
 def _read(path: Path, mode: str, size: tuple[int, int] | None) -> npt.NDArray[np.uint8]:
     image = _pillow()
     try:

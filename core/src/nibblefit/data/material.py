@@ -24,6 +24,7 @@ class Material:
         lowest, full: Stored values that map to the ends of the real range.
         class_names: Empty if there are none.
         validation, test: Sample numbers the source itself sets apart; None = choose by seed.
+        notes: What the user should know about the data, such as annotations that were left out.
     """
 
     inputs: Stored
@@ -33,6 +34,7 @@ class Material:
     class_names: Sequence[str] = ()
     validation: npt.NDArray[np.int64] | None = None
     test: npt.NDArray[np.int64] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def full_scale(inputs: npt.NDArray[np.generic], where: str) -> tuple[float, float]:

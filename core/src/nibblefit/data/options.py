@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from nibblefit.errors import RecipeError, did_you_mean
+from nibblefit.errors import RecipeError
+from nibblefit.recipe_file.explain import Origin
+from nibblefit.recipe_file.tables import FreeTable, read_table
 
 
 class ReaderOptions(BaseModel):
     """Base of all option tables: frozen, unknown keys refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ScaleOptions(ReaderOptions):
@@ -34,19 +36,10 @@ def read_options(
     Raises:
         RecipeError: Every problem, with the closest known key for an unknown one.
     """
-    try:
-        return kind(**given)
-    except ValidationError as error:
-        problems = [_explain(problem, kind) for problem in error.errors()]
+    table = FreeTable(tuple(key.split(".")), given, kind, f"'{where}'")
+    options, problems = read_table(table, Origin())
+    if options is None:
         raise RecipeError(
-            f"{key} does not fit '{where}'",
-            hint="known: " + (", ".join(kind.model_fields) or "none"),
-            problems=problems,
-        ) from error
-
-
-def _explain(problem: Any, kind: type[BaseModel]) -> str:
-    name = ".".join(str(step) for step in problem["loc"])
-    if problem["type"] != "extra_forbidden":
-        return f"{name}: {problem['msg']}, found {problem['input']!r}"
-    return f"{name}: unknown; {did_you_mean(name, kind.model_fields)}"
+            f"{key} does not fit '{where}'", problems=[sentence for _, sentence in problems]
+        )
+    return cast("Options", options)

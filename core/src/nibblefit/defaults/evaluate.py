@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from nibblefit.defaults.evaluation.accuracy import measure
 from nibblefit.defaults.evaluation.exactness import check_exactness
-from nibblefit.defaults.evaluation.origin import float_origin
 from nibblefit.defaults.evaluation.signal import measure_signal
+from nibblefit.defaults.evaluation.sparsity import with_sparsity
 from nibblefit.engine import Engine
 from nibblefit.ir.graph import frozen_mapping
 from nibblefit.ir.quantized import QuantizedGraph
@@ -44,9 +44,9 @@ def evaluate_graph(
         run: The run.
         graph: The graph.
         subject: Heading of the report.
-        model: Float model behind the graph; None looks it up in the run folder.
+        model: Float model behind the graph; None takes the run's reference.
     """
-    model = model or float_origin(run, graph)
+    model = model or run.reference
     engine = Engine(graph, threads=run.recipe.run.threads or None)
     report = measure(run, graph, engine, subject)
     findings = check_exactness(run, graph, engine, model)
@@ -57,6 +57,8 @@ def evaluate_graph(
         "parameters": float(sum(layer.parameters for layer in layers)),
         "macs": float(sum(layer.macs for layer in layers)),
     }
+    if model is not None and model.masks:
+        report = with_sparsity(report, graph)
     return replace(
         report,
         metrics=frozen_mapping({**report.metrics, **sizes}),
@@ -69,6 +71,12 @@ def evaluate_graph(
 def _evaluate_model(run: Run, model: Model) -> Report:
     settings = run.recipe.evaluate
     network = run.hooks.network(run, model).to(run.device)
-    subject = "float model" if model.phase in ("source", "float") else f"{model.phase} model"
-    return evaluate_float(network, run.task, run.data, batch_size=settings.batch_size,
-                          limit=settings.samples, subject=subject)  # fmt: skip
+    report = evaluate_float(network, run.task, run.data, batch_size=settings.batch_size,
+                            limit=settings.samples, subject=_subject(model))  # fmt: skip
+    return with_sparsity(report, model.graph) if model.masks else report
+
+
+def _subject(model: Model) -> str:
+    if model.masks and model.phase in ("source", "float", "recover"):
+        return "pruned model"
+    return "float model" if model.phase in ("source", "float") else f"{model.phase} model"

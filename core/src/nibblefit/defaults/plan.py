@@ -10,6 +10,8 @@ from nibblefit.recipe import Recipe
 def plan(recipe: Recipe) -> Plan:
     """Return prepare, train, quantize, compile, evaluate, with the recipe's two limits as gates.
 
+    Where ``[prune]`` asks for sparsity, `pruning` stands before quantization.
+
     ``evaluate.floor`` is checked before quantizing, ``evaluate.max_drop`` at the end. A limit the
     recipe leaves at its harmless default is no gate.
     """
@@ -27,6 +29,7 @@ def plan(recipe: Recipe) -> Plan:
             )
         )  # fmt: skip
     items += [
+        *pruning(recipe),
         Step(Stage.QUANTIZE, "quantize"),
         Step(Stage.COMPILE, "compile"),
         Step(Stage.EVALUATE, "evaluate", subject="quantize"),
@@ -41,3 +44,21 @@ def plan(recipe: Recipe) -> Plan:
             )
         )  # fmt: skip
     return tuple(items)
+
+
+def pruning(recipe: Recipe) -> list[PlanItem]:
+    """Return the steps that prune a trained float network, for any target's plan.
+
+    They take the latest model and leave one whose masks hold through every later training.
+
+    Returns:
+        ``prune``, ``recover`` (a training of phase ``recover``) and ``evaluate_pruned``; nothing
+        where the recipe's ``[prune]`` asks for no sparsity.
+    """
+    if not recipe.prune.active:
+        return []
+    return [
+        Step(Stage.PRUNE, "prune"),
+        Step(Stage.TRAIN, "recover", options=frozen_mapping({"phase": "recover"})),
+        Step(Stage.EVALUATE, "evaluate_pruned", subject="recover"),
+    ]

@@ -13,12 +13,21 @@ from nibblefit.ir.graph import Graph, frozen_mapping
 from nibblefit.models import Mask, Model
 from nibblefit.run import Run
 
+#: Adds to a trained model what its network learned beside the weights.
+Keep = Callable[[Model, Any], Model]
 
-def train(run: Run, model: Model) -> Model:
+
+def train(run: Run, model: Model, keep: Keep | None = None) -> Model:
     """Train a model with the recipe's settings for this step.
 
     The module comes from ``run.hooks.network``, contributions from ``run.hooks.regularize``; masks
     of the model hold throughout. With 0 epochs the model is returned as it is.
+
+    Args:
+        run: The run.
+        model: The model.
+        keep: Called with the trained model and the network it comes from, at the chosen epoch's
+            state, for targets that keep more than the weights.
 
     Returns:
         The model with the chosen epoch's weights, its phase, and the history grown by this
@@ -37,13 +46,14 @@ def train(run: Run, model: Model) -> Model:
     figures = ", ".join(f"{k} {v:.4g}" for k, v in record.items() if k not in ("epoch", "step"))
     run.reporter.say(f"{run.step}: kept epoch {result.chosen_epoch}, {figures}")
     graph = _graph_of(result.network, run)
-    return replace(
+    trained = replace(
         model,
         graph=graph,
         masks=_masks_of(graph, result.masks),
         phase=str(run.step_options.get("phase", "float")),
         history=(*model.history, *(frozen_mapping(record) for record in result.history)),
     )
+    return trained if keep is None else keep(trained, result.network)
 
 
 def _masks_of(graph: Graph, masks: Mapping[str, Mask]) -> Mapping[str, Mask]:

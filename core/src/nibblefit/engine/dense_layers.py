@@ -50,11 +50,12 @@ def _float_kernel(task: Task, layer: Layer, dtype: torch.dtype, limit: int, word
 
 def _kernel(task: Task, layer: Layer, dtype: torch.dtype, reason: str) -> Kernel:
     run, name = exact_layer(layer, dtype), f"torch {str(dtype).removeprefix('torch.')}"
+    is_float = dtype.is_floating_point
     if layer.variable_bias is None:
-        return Kernel(lambda x: (run(x),), layer.raw, name, reason, layer.bound)
+        return Kernel(lambda x: (run(x),), layer.raw, name, reason, layer.bound, is_float=is_float)
     working = task.working(layer.raw, layer.variable_bias.values)
     return Kernel(lambda x, bias: (plus_variable_bias(layer, run(x), bias, working),),
-                  layer.raw, name, reason, layer.bound)  # fmt: skip
+                  layer.raw, name, reason, layer.bound, is_float=is_float)  # fmt: skip
 
 
 def exact_layer(layer: Layer, dtype: torch.dtype) -> Prepare:

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from nibblefit.engine.explanation import Explanation, explain
 from nibblefit.engine.layout import checked_inputs, to_inside, to_outside
-from nibblefit.engine.numerics_guard import exact_arithmetic
+from nibblefit.engine.numerics_guard import exact_arithmetic, using_threads
 from nibblefit.engine.parallel import in_parallel
-from nibblefit.engine.planning import Plan, States, plan
-from nibblefit.engine.tuning import chunk_size
+from nibblefit.engine.planning import Execute, Plan, States, plan
+from nibblefit.engine.tuning import Division, Work, chunk_size, divide
 from nibblefit.errors import InputError
 from nibblefit.fixed.formats import IntArray
 from nibblefit.ir.graph import frozen_mapping
@@ -46,8 +46,11 @@ class Engine:
         self.graph = graph
         self._threads = threads
         self._device = torch.device(device)
-        with exact_arithmetic(threads):
+        with exact_arithmetic(threads, device):
             self._plan: Plan = plan(graph, self._device)
+        self._is_float = any(operation.is_float for operation in self._plan.operations)
+        self._work = Work.of(graph, self._plan)
+        self._latest: tuple[tuple[str, ...] | None, list[_Instruction]] = (None, [])
         workers = threads or torch.get_num_threads()
         self.chunk = chunk_size(graph, self._plan, (memory_mb << 20) // workers)
 
@@ -72,13 +75,9 @@ class Engine:
         """
         names = self._names(keep)
         states = self._states(state)
-        parts: dict[str, list[IntArray]] = {name: [] for name in names}
-        for part in self._chunks(inputs, states, names, batch_size):
-            for name, codes in part.items():
-                parts[name].append(to_outside(codes))
-        tensors = {name: _joined(found) for name, found in parts.items()}
-        outputs = {n: tensors[n] for n in self.graph.outputs if n in tensors}
-        return Execution(frozen_mapping(tensors), frozen_mapping(outputs), frozen_mapping(states))
+        parts = list(self._chunks(inputs, states, names, batch_size, is_stream=False))
+        tensors = {name: _joined([part[name] for part in parts]) for name in names}
+        return self._execution(tensors, states)
 
     def stream(
         self, inputs: Mapping[str, IntArray | Tensor], state: Mapping[str, IntArray] | None = None,
@@ -89,12 +88,8 @@ class Engine:
         Each item's state is the state after its last image. Arguments are those of `run`.
         """
         names, states = self._names(keep), self._states(state)
-        for part in self._chunks(inputs, states, names, batch_size):
-            tensors = {name: to_outside(codes) for name, codes in part.items()}
-            outputs = {n: tensors[n] for n in self.graph.outputs if n in tensors}
-            yield Execution(
-                frozen_mapping(tensors), frozen_mapping(outputs), frozen_mapping(states)
-            )
+        for tensors in self._chunks(inputs, states, names, batch_size, is_stream=True):
+            yield self._execution(tensors, states)
 
     def explain(self) -> Explanation:
         """Return which kernel computes each node, the bound that proves it, and the reason."""
@@ -116,52 +111,89 @@ class Engine:
     def _states(self, state: Mapping[str, IntArray] | None) -> States:
         return {**self.graph.states, **(state or {})}
 
+    def _execution(self, tensors: dict[str, IntArray], states: States) -> Execution:
+        outputs = {n: tensors[n] for n in self.graph.outputs if n in tensors}
+        return Execution(frozen_mapping(tensors), frozen_mapping(outputs), frozen_mapping(states))
+
     def _chunks(
-        self, inputs: Mapping[str, Any], states: States, names: Sequence[str],
-        batch_size: int | None,
-    ) -> Iterator[dict[str, Tensor]]:  # fmt: skip
-        """Yield the kept tensors of one chunk after the other; `states` moves along."""
+        self, inputs: Mapping[str, Any], states: States, names: tuple[str, ...],
+        batch_size: int | None, *, is_stream: bool,
+    ) -> Iterator[dict[str, IntArray]]:  # fmt: skip
+        """Yield the kept tensors of one chunk after the other; `states` moves along.
+
+        A stream computes no more at a time than the threads can; a run everything at once.
+        """
         if batch_size is not None and batch_size < 1:
             raise InputError(f"the batch size is {batch_size}; expected 1 or more")
         raw = checked_inputs(self.graph, inputs)
         count = len(next(iter(raw.values()))) if raw else 0
-        workers = self._threads or torch.get_num_threads()
-        # A state makes every image depend on the one before; so does a single image.
-        workers = 1 if self.graph.states or states else min(workers, max(count, 1))
-        size = batch_size or min(self.chunk, -(-count // workers)) or 1
-        starts = range(0, max(count, 1), size)
-        parts = ({n: codes[i : i + size] for n, codes in raw.items()} for i in starts)
+        # A state makes every image depend on the one before.
+        in_order = bool(self.graph.states or states) or self._device.type != "cpu"
+        threads = self._threads or torch.get_num_threads()
+        division = divide(count, batch_size or self.chunk, threads, self._work, in_order=in_order)
+        size = batch_size or division.size
+        parts = [
+            {name: codes[start : start + size] for name, codes in raw.items()}
+            for start in range(0, max(count, 1), size)
+        ]
+        window = division.workers if is_stream else len(parts)
+        for start in range(0, len(parts), window):
+            yield from self._computed(parts[start : start + window], states, names, division)
 
-        def run(part: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _computed(
+        self, parts: Sequence[Mapping[str, Tensor]], states: States, names: tuple[str, ...],
+        division: Division,
+    ) -> list[dict[str, IntArray]]:  # fmt: skip
+        program = self._program(names)
+
+        def run(part: Mapping[str, Tensor]) -> dict[str, IntArray]:
             with torch.inference_mode():
-                return self._run_chunk(part, states, names)
+                return self._run_chunk(program, part, states, names)
 
-        if workers == 1 or len(starts) == 1:
-            for part in parts:
-                with exact_arithmetic(self._threads):
-                    found = run(part)
-                yield found
-        else:
-            yield from in_parallel(run, parts, workers)
+        is_parallel = division.workers > 1 and len(parts) > 1
+        threads = 1 if is_parallel else division.inside
+        hold = exact_arithmetic(threads, self._device.type)
+        # Integer kernels depend on no setting, and holding all of them takes 10 µs.
+        with hold if self._is_float else using_threads(threads):
+            if is_parallel:
+                return in_parallel(run, parts, division.workers)
+            return [run(part) for part in parts]
+
+    def _program(self, names: tuple[str, ...]) -> list[_Instruction]:
+        """Return the operations with the tensors that can go after each, of those not kept."""
+        latest, program = self._latest  # read once: another thread may replace it
+        if latest == names:
+            return program
+        kept = frozenset(names)
+        pairs = zip(self._plan.operations, self._plan.releases, strict=True)
+        program = [
+            (operation.executed(self._plan.disposable - kept), operation.inputs,
+             operation.node.outputs, [name for name in released if name not in kept])
+            for operation, released in pairs
+        ]  # fmt: skip
+        self._latest = names, program
+        return program
 
     def _run_chunk(
-        self, inputs: Mapping[str, Tensor], states: States, names: Sequence[str]
-    ) -> dict[str, Tensor]:
-        types, kept = self._plan.types, frozenset(names)
+        self, program: Sequence[_Instruction], inputs: Mapping[str, Tensor], states: States,
+        names: Sequence[str],
+    ) -> dict[str, IntArray]:  # fmt: skip
+        types = self._plan.types
         batch = len(next(iter(inputs.values()))) if inputs else 0
         alive = {n: to_inside(codes, types[n], self._device) for n, codes in inputs.items()}
-        found = {name: codes for name, codes in alive.items() if name in kept}
-        for operation, released in zip(self._plan.operations, self._plan.releases, strict=True):
-            results = operation.execute([alive[n] for n in operation.inputs], states)
-            for name, result in zip(operation.node.outputs, results, strict=True):
+        for execute, variables, outputs, released in program:
+            results = execute([alive[name] for name in variables], states)
+            if not variables:
                 # A result made of constants only is the same in every image.
-                alive[name] = result if len(result) == batch else result.expand(
-                    batch, *result.shape[1:])  # fmt: skip
-                if name in kept:
-                    found[name] = alive[name]
+                results = [r if len(r) == batch else r.expand(batch, *r.shape[1:]) for r in results]
+            alive.update(zip(outputs, results, strict=True))
             for name in released:
                 del alive[name]
-        return {name: found[name] for name in names}
+        return {name: to_outside(alive[name]) for name in names}
+
+
+#: What to call, the tensors it reads and writes, and those that nobody needs afterwards.
+_Instruction = tuple[Execute, tuple[str, ...], tuple[str, ...], list[str]]
 
 
 def _joined(parts: Sequence[IntArray]) -> IntArray:

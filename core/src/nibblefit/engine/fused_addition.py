@@ -20,13 +20,15 @@ from torch import Tensor
 from nibblefit.engine import onednn
 from nibblefit.engine.ranges import Range, corners, storage_type
 from nibblefit.engine.requantization import NotAStaircaseError, Staircase, fuse
-from nibblefit.engine.task import Kernel, Operand, Task
+from nibblefit.engine.task import Kernel, Operand, Overwriting, Task
 from nibblefit.engine.weighted import NotApplicableError
 from nibblefit.fixed.steps import Add, Mul, ShiftLeft
 
 #: Values per row: one vector register of bytes, which oneDNN's depthwise kernel likes best.
 _ROW = 64
 _Pair = Callable[[Tensor, Tensor], Tensor]
+#: As `_Pair`, told whether the second operand may be overwritten.
+_Fast = Callable[[Tensor, Tensor, bool], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +80,8 @@ def fused_addition(task: Task, plain: Kernel) -> Kernel:
     fast = _one_pass(tail, lines[::-1] if is_swapped else lines)
     stored = storage_type(chain.result)
 
-    def one(a: Tensor, b: Tensor) -> Tensor:
-        found = fast(b, a) if is_swapped else fast(a, b)
+    def one(a: Tensor, b: Tensor, overwrites: bool = False) -> Tensor:
+        found = fast(b, a, overwrites) if is_swapped else fast(a, b, overwrites)
         return found if found.dtype == stored else found.view(stored)
 
     def slow(a: Tensor, b: Tensor) -> Tensor:
@@ -87,8 +89,10 @@ def fused_addition(task: Task, plain: Kernel) -> Kernel:
 
     checked = _Checked(one, slow)
     checked.exhaust(first, second)
+    overwriting = Overwriting(0 if is_swapped else 1, lambda a, b: (checked(a, b, True),))
     return Kernel(lambda a, b: (checked(a, b),), plain.raw, "oneDNN int8, one-pass sum",
-                  "all pairs of codes computed", plain.bound, is_finished=True)  # fmt: skip
+                  "all pairs of codes computed", plain.bound, is_finished=True,
+                  overwriting=overwriting)  # fmt: skip
 
 
 def _operands(task: Task) -> tuple[Operand, Operand]:
@@ -115,8 +119,11 @@ def _is_target(operand: Operand, dtype: torch.dtype) -> bool:
     return operand.stored is dtype or operand.source.within(0, 127)
 
 
-def _one_pass(tail: onednn.Tail, lines: tuple[_Line, ...]) -> _Pair:
-    """Return ``tail(factor₀·a + factor₁·b)`` for byte tensors of one dense layout."""
+def _one_pass(tail: onednn.Tail, lines: tuple[_Line, ...]) -> _Fast:
+    """Return ``tail(factor₀·a + factor₁·b)`` for byte tensors of one dense layout.
+
+    The operator adds into its second operand: a copy of it, unless it may be overwritten.
+    """
     scale, bias = float(tail.scale[0]), torch.full((_ROW,), float(tail.bias[0]))  # type: ignore[index]
     scales = torch.full((_ROW,), scale * lines[0].factor)
     weights = torch.ones(_ROW, 1, 1, 1, dtype=torch.int8)
@@ -132,10 +139,11 @@ def _one_pass(tail: onednn.Tail, lines: tuple[_Line, ...]) -> _Pair:
         )
         return result
 
-    def run(a: Tensor, b: Tensor) -> Tensor:
+    def run(a: Tensor, b: Tensor, overwrites: bool) -> Tensor:
         zero = 0 if a.dtype is torch.uint8 else 128
         codes = _rows(a if zero == 0 else a.view(torch.uint8) ^ 128)
-        total = _rows(b.clone(memory_format=torch.preserve_format).view(tail.dtype))
+        target = b if overwrites else b.clone(memory_format=torch.preserve_format)
+        total = _rows(target.view(tail.dtype))
         operator(codes, 1.0, zero, packed(zero), scales, zeros, total, bias, steps, no_pads, steps,
                  _ROW, 1.0, 0, tail.dtype, other, 0, "sum", 1.0, rectifier, [], "")  # fmt: skip
         batch, channels, height, width = b.shape
@@ -153,23 +161,27 @@ def _rows(image: Tensor) -> Tensor:
 class _Checked:
     """The one-pass addition where it applies, is right and is faster, else the plain one.
 
-    Decided on the first batch of every shape; both give the same codes, so the choice cannot show.
+    Decided on the first batch of every shape, for each number of threads inside an operation; both
+    give the same codes, so the choice cannot show.
     """
 
-    fast: _Pair
+    fast: _Fast
     slow: _Pair
-    sound: dict[tuple[torch.Size, bool], bool] = field(default_factory=dict)
+    sound: dict[tuple[torch.Size, bool, int], bool] = field(default_factory=dict)
 
-    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
+    def __call__(self, a: Tensor, b: Tensor, overwrites: bool = False) -> Tensor:
         fits = a.numel() % _ROW == 0 and _is_dense(a) and _is_dense(b)
-        key = (a.shape, fits)
+        key = (a.shape, fits, torch.get_num_threads())
         if key not in self.sound:
             self.sound[key] = (
                 fits
-                and torch.equal(self.fast(a, b), self.slow(a, b))
-                and _seconds(self.fast, a, b) < _seconds(self.slow, a, b)
+                and torch.equal(self._copying(a, b), self.slow(a, b))
+                and _seconds(self._copying, a, b) < _seconds(self.slow, a, b)
             )
-        return self.fast(a, b) if self.sound[key] else self.slow(a, b)
+        return self.fast(a, b, overwrites) if self.sound[key] else self.slow(a, b)
+
+    def _copying(self, a: Tensor, b: Tensor) -> Tensor:
+        return self.fast(a, b, False)
 
     def exhaust(self, first: Operand, second: Operand) -> None:
         """Compare all pairs of codes; NotApplicableError if one differs."""
@@ -182,7 +194,7 @@ class _Checked:
             pairs[:, i].reshape(1, -1, 1, _ROW).permute(0, 3, 1, 2).to(operand.stored)
             for i, operand in enumerate((first, second))
         )
-        if not torch.equal(self.fast(left, right), self.slow(left, right)):
+        if not torch.equal(self._copying(left, right), self.slow(left, right)):
             raise NotApplicableError("the one-pass sum is not exact for some pair of codes")
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -27,13 +29,20 @@ from nibblefit.ir.ops import Op
 _INT32_ROOM = 1 << 31
 #: Multiplications of one compile-time comparison with float64; larger images are cropped.
 _CHECK_WORK = 1 << 27
+#: Shapes for which a layer keeps its weights laid out: the full chunk, the last one, and two more.
+_SHAPES = 4
+
+#: From the shape of the stored activations to the kernel for it.
+ByShape: TypeAlias = Callable[[torch.Size], Prepare]
+#: Shape of the activations, and threads inside an operation.
+_Case: TypeAlias = tuple[torch.Size, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Codes:
-    """How activations become uint8 codes, and which code means zero."""
+    """How activations become uint8 codes (None: they are), and which code means zero."""
 
-    prepare: Prepare
+    prepare: Prepare | None
     zero: int
 
 
@@ -46,7 +55,7 @@ def codes_of(x: Operand) -> Codes:
     plain = _added_constant(x)
     if plain is not None:
         if x.stored is torch.uint8 and 0 <= -plain <= onednn.CODES:
-            return Codes(lambda t: t, -plain)
+            return Codes(None, -plain)
         if x.stored is torch.int8 and 0 <= 128 - plain <= onednn.CODES:
             # Flipping the sign bit adds 128 to a two's-complement byte.
             return Codes(lambda t: t.view(torch.uint8) ^ 128, 128 - plain)
@@ -87,9 +96,9 @@ def fused_kernel(task: Task, layer: Layer) -> Kernel:
     run, stored = _convolution(layer, layer.weights, tail), storage_type(result)
     sums, finish = exact_layer(layer, torch.float64), task.finish(layer.raw, stored)
 
-    def codes(x: Tensor) -> Tensor:
-        found = run(x)
-        return found if found.dtype == stored else found.view(stored)
+    def codes(shape: torch.Size) -> Prepare:
+        path = run(shape)
+        return path if tail.dtype is stored else lambda x: path(x).view(stored)
 
     guarded = Guarded(codes, lambda x: finish(sums(x)))
     guarded.check(_extremes(layer))
@@ -121,7 +130,7 @@ def sums_kernel(task: Task, layer: Layer) -> Kernel:
                   layer.raw, name, reason, layer.bound)  # fmt: skip
 
 
-def _split(layer: Layer) -> Prepare:
+def _split(layer: Layer) -> ByShape:
     """Return the sums of both halves of the weights, joined in int32."""
     low = ((layer.weights + 8) & 15) - 8
     high = (layer.weights - low) >> 4
@@ -134,11 +143,16 @@ def _split(layer: Layer) -> Prepare:
     bias = torch.from_numpy(layer.bias.copy()).to(torch.int32)
     bias = bias.reshape(-1, *(1,) * layer.axes) if layer.axes else bias
 
-    def run(x: Tensor) -> Tensor:
-        upper = run_high(x).to(torch.int32).mul_(16)
-        return upper.add_(run_low(x).to(torch.int32)).add_(bias)
+    def by_shape(shape: torch.Size) -> Prepare:
+        lower, upper = run_low(shape), run_high(shape)
 
-    return run
+        def run(x: Tensor) -> Tensor:
+            total = upper(x).to(torch.int32).mul_(16)
+            return total.add_(lower(x).to(torch.int32)).add_(bias)
+
+        return run
+
+    return by_shape
 
 
 def _require_int8(layer: Layer) -> None:
@@ -170,7 +184,7 @@ def _bias(layer: Layer) -> Tensor | None:
     return torch.from_numpy(layer.bias.astype(np.float32)) if layer.bias.any() else None
 
 
-def _convolution(layer: Layer, weights: IntArray, tail: onednn.Tail) -> Prepare:
+def _convolution(layer: Layer, weights: IntArray, tail: onednn.Tail) -> ByShape:
     """Return the layer on oneDNN, from the stored activations to sums or codes."""
     codes = codes_of(layer.x)
     window, axes = layer.window, layer.axes
@@ -186,59 +200,98 @@ def _convolution(layer: Layer, weights: IntArray, tail: onednn.Tail) -> Prepare:
     )  # fmt: skip
     shape = (*weights.shape[:2], *(1,) * (2 - axes), *weights.shape[2:])
     packed = torch.from_numpy(weights.astype(np.int8).reshape(shape))
-    run = onednn.prepare(packed, codes.zero, geometry, tail)
+    convolution = onednn.prepare(packed, codes.zero, geometry, tail)
     around = (begins[1], ends[1], begins[0], ends[0])
 
-    def image(x: Tensor) -> Tensor:
-        flat = codes.prepare(x)
+    def by_shape(stored: torch.Size) -> Prepare:
+        batch, channels, height, width = size = _as_image(stored, axes)
+        stages: list[Prepare | None] = [
+            (lambda x: x.reshape(size)) if axes < 2 else None,
+            codes.prepare,
+            None if is_plain else (lambda x: onednn.pad_codes(x, around, codes.zero)),
+        ]
         if not is_plain:
-            flat = onednn.pad_codes(flat, around, codes.zero)
-        return run(flat.contiguous(memory_format=torch.channels_last))
+            height, width = height + around[2] + around[3], width + around[0] + around[1]
+        stages.append(convolution((batch, channels, height, width)))
+        if axes == 0:
+            out = (*stored[:-1], weights.shape[0])
+            stages.append(lambda x: x.reshape(out))
+        elif axes == 1:
+            stages.append(lambda x: x.squeeze(2))
+        return _in_a_row(stages)
 
-    return _reshaped(image, axes, weights.shape[0])
+    return by_shape
 
 
-def _reshaped(image: Prepare, axes: int, outputs: int) -> Prepare:
-    """Return a function of images as one of sequences (1 axis) or rows (linear)."""
-    if axes == 2:
-        return image
-    if axes == 1:
-        return lambda x: image(x.unsqueeze(2)).squeeze(2)
+def _as_image(shape: torch.Size, axes: int) -> tuple[int, int, int, int]:
+    """Return the shape of a sequence (1 axis) or of rows (linear) as images."""
+    if axes == 0:
+        return (math.prod(shape[:-1]), shape[-1], 1, 1)
+    batch, channels, *sizes = shape
+    height, width = (1, sizes[0]) if axes == 1 else sizes
+    return (batch, channels, height, width)
 
-    def rows(x: Tensor) -> Tensor:
-        flat = image(x.reshape(-1, x.shape[-1], 1, 1))
-        return flat.reshape(*x.shape[:-1], outputs)
 
-    return rows
+def _in_a_row(stages: Sequence[Prepare | None]) -> Prepare:
+    """Return the stages as one function, without a frame for those that do nothing."""
+    first, *rest = [stage for stage in stages if stage is not None]
+    if not rest:
+        return first
+    if len(rest) == 1:
+        (second,) = rest
+        return lambda x: second(first(x))
+
+    def call(x: Tensor) -> Tensor:
+        x = first(x)
+        for stage in rest:
+            x = stage(x)
+        return x
+
+    return call
 
 
 @dataclass(frozen=True, slots=True)
 class Guarded:
     """An int8 kernel with the float64 one that vouches for it.
 
-    oneDNN picks its code by shape, batch included, and some of its code is wrong for rare
-    geometries (random graphs found grouped ones). So the first batch of every shape is compared,
-    first and last image, and a shape that differs stays with float64.
+    oneDNN picks its code by shape and threads, batch included, and some of its code is wrong for
+    rare geometries (random graphs found grouped ones). So the first batch of every shape is
+    compared, first and last image, and a shape that differs stays with float64.
     """
 
-    fast: Prepare
+    fast: ByShape
     exact: Prepare
-    sound: dict[torch.Size, bool] = field(default_factory=dict)
+    sound: dict[_Case, bool] = field(default_factory=dict)
+    paths: dict[_Case, Prepare] = field(default_factory=dict)
 
     def __call__(self, x: Tensor) -> Tensor:
-        if x.shape not in self.sound:
-            ends = x if len(x) < 3 else torch.cat([x[:1], x[-1:]])
-            found = self.fast(x)
-            found = found if len(x) < 3 else torch.cat([found[:1], found[-1:]])
-            self.sound[x.shape] = _same(found, self.exact(ends))
-        return self.fast(x) if self.sound[x.shape] else self.exact(x)
+        case = (x.shape, torch.get_num_threads())
+        path = self.paths.get(case)
+        return self._choose(case, x)(x) if path is None else path(x)
+
+    def _choose(self, case: _Case, x: Tensor) -> Prepare:
+        path = self.fast(x.shape)
+        if case not in self.sound:
+            self.sound[case] = _same(_ends_of(path(x)), self.exact(_ends_of(x)))
+        if not self.sound[case]:
+            path = self.exact
+        # Chunks run side by side: copying the keys is one step under Python's lock.
+        for oldest in list(self.paths)[: 1 - _SHAPES]:
+            self.paths.pop(oldest, None)
+        self.paths[case] = path
+        return path
 
     def check(self, images: Tensor) -> None:
         """Compare whole images; NotApplicableError if one differs."""
-        if not _same(self.fast(images), self.exact(images)):
+        if not _same(self.fast(images.shape)(images), self.exact(images)):
             raise NotApplicableError(
                 "oneDNN's kernel for this geometry is not exact on this processor"
             )
+
+
+def _ends_of(images: Tensor) -> Tensor:
+    """Return the first and the last image."""
+    return images if len(images) < 3 else torch.cat([images[:1], images[-1:]])
 
 
 def _same(found: Tensor, expected: Tensor) -> bool:

@@ -21,8 +21,8 @@ from torch import Tensor
 CODES = 255
 #: Weights the operator accepts.
 WEIGHT_LO, WEIGHT_HI = -128, 127
-#: Batch shapes whose packed weights a layer remembers: the full chunk, the last one, and two more.
-_PACKINGS = 4
+#: From the shape of the activations to the function of such activations, weights laid out for it.
+Shaped = Callable[[Sequence[int]], Callable[[Tensor], Tensor]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,7 @@ class Tail:
     clip: tuple[int, int] | None = None
 
 
-def prepare(
-    weights: Tensor, zero: int, geometry: Geometry, tail: Tail
-) -> Callable[[Tensor], Tensor]:
+def prepare(weights: Tensor, zero: int, geometry: Geometry, tail: Tail) -> Shaped:
     """Return the convolution for fixed weights.
 
     Args:
@@ -64,7 +62,8 @@ def prepare(
         zero: Code of zero among the uint8 activations; also what padding counts as.
 
     Returns:
-        From uint8 (batch, channels, height, width), best channels-last, to `tail.dtype`.
+        From the shape of uint8 codes (batch, channels, height, width) to the function of such
+        codes whose result is `tail.dtype`, channels-last.
     """
     operators = torch.ops.onednn
     zeros = torch.zeros(len(weights), dtype=torch.int32)
@@ -72,26 +71,30 @@ def prepare(
         list(geometry.strides), list(geometry.pads), list(geometry.dilations)
     )  # fmt: skip
 
-    @lru_cache(maxsize=_PACKINGS)
-    def packed(shape: tuple[int, ...]) -> Tensor:
+    activation, bounds = _activation(tail)
+    convolution, scale, bias, dtype = (
+        operators.qconv2d_pointwise.default, tail.scale, tail.bias, tail.dtype
+    )  # fmt: skip
+    groups = geometry.groups
+
+    def shaped(shape: Sequence[int]) -> Callable[[Tensor], Tensor]:
         # oneDNN's preferred weight layout depends on the shape; another one costs a reordering of
         # all weights in every call.
-        result: Tensor = operators.qconv_prepack(
-            weights, tail.scale, 1.0, zero, strides, pads, dilations, geometry.groups, list(shape)
+        packed = operators.qconv_prepack(
+            weights, scale, 1.0, zero, strides, pads, dilations, groups, list(shape)
         )
-        return result
 
-    activation, bounds = _activation(tail)
-    convolution = operators.qconv2d_pointwise.default
+        def run(codes: Tensor) -> Tensor:
+            dense = codes.contiguous(memory_format=torch.channels_last)
+            result: Tensor = convolution(
+                dense, 1.0, zero, packed, scale, zeros, bias, strides, pads, dilations, groups,
+                1.0, 0, dtype, activation, bounds, "",
+            )  # fmt: skip
+            return result
 
-    def run(codes: Tensor) -> Tensor:
-        result: Tensor = convolution(
-            codes, 1.0, zero, packed(tuple(codes.shape)), tail.scale, zeros, tail.bias,
-            strides, pads, dilations, geometry.groups, 1.0, 0, tail.dtype, activation, bounds, "",
-        )  # fmt: skip
-        return result
+        return run
 
-    return run
+    return shaped
 
 
 def _activation(tail: Tail) -> tuple[str, Sequence[int]]:
@@ -148,7 +151,7 @@ def _sums_are_exact(channels: int, out: int, kernel: int, size: int, geometry: G
     codes = codes.to(torch.uint8).contiguous(memory_format=torch.channels_last)
     tail = Tail(torch.ones(out), None, torch.float32)
     for zero in (0, 128):
-        found = prepare(weights, zero, geometry, tail)(codes)
+        found = prepare(weights, zero, geometry, tail)(codes.shape)(codes)
         expected = torch.nn.functional.conv2d(
             codes.double() - zero, weights.double(), None, geometry.strides, geometry.pads,
             geometry.dilations, geometry.groups,
@@ -173,7 +176,7 @@ def _tail_is_exact(shift: int, dtype: torch.dtype) -> bool:
     limits = torch.iinfo(dtype)
     for clip in (None, (0, 127), (max(limits.min, -3), 99)):
         tail = Tail(torch.full((16,), 2.0**-shift), offset, dtype, clip)
-        run = prepare(weights, 0, Geometry(), tail)
+        run = prepare(weights, 0, Geometry(), tail)(codes.shape)
         found = run(codes.contiguous(memory_format=torch.channels_last)).reshape(16, -1)
         up = (sums + ((1 << shift) >> 1)) >> shift
         tie_to_odd = (sums % (1 << shift) == (1 << shift) >> 1) & (up & 1 == 1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from nibblefit.engine.kernels.registry import BUILDERS, left_to_judge
 from nibblefit.engine.ranges import Range, UnprovableError, storage_type
-from nibblefit.engine.task import Kernel, Task, checked, operand_of
+from nibblefit.engine.task import Kernel, Overwriting, Task, checked, operand_of
 from nibblefit.errors import GraphError, MismatchError
 from nibblefit.fixed.formats import IntArray
 from nibblefit.ir import reference
@@ -29,6 +30,9 @@ class Operation:
     Attributes:
         inputs: Variable inputs only, in order.
         kernel, reason, bound: For `Engine.explain`; bound is None where the judge executes.
+        is_float: Depends on torch's settings of floating-point arithmetic.
+        is_finished: The kernel computed the codes itself, so they lie in memory of their own.
+        overwriting: A form that destroys one input, for what `Plan.disposable` holds.
     """
 
     node: QuantizedNode
@@ -37,6 +41,16 @@ class Operation:
     kernel: str
     reason: str
     bound: int | None
+    is_float: bool = False
+    is_finished: bool = False
+    overwriting: Overwriting | None = None
+
+    def executed(self, disposable: Set[str]) -> Execute:
+        """Return how to execute the node where some tensors may be overwritten."""
+        faster = self.overwriting
+        if faster is None or self.inputs[faster.position] not in disposable:
+            return self.execute
+        return lambda tensors, _: faster.call(*tensors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +61,13 @@ class Plan:
         operations: In order.
         types: Storage type of every tensor.
         releases: Per operation, the tensors nobody reads after it.
+        disposable: Tensors with memory of their own and one reader, which may overwrite them.
     """
 
     operations: tuple[Operation, ...]
     types: dict[str, torch.dtype]
     releases: tuple[tuple[str, ...], ...]
+    disposable: frozenset[str]
 
 
 def plan(graph: QuantizedGraph, device: torch.device) -> Plan:
@@ -67,7 +83,7 @@ def plan(graph: QuantizedGraph, device: torch.device) -> Plan:
         for name, result in zip(node.outputs, results, strict=True):
             values[name], types[name] = result, storage_type(result)
         operations.append(operation)
-    return Plan(tuple(operations), types, _releases(operations))
+    return Plan(tuple(operations), types, _releases(operations), _disposable(operations))
 
 
 def _format_range(graph: QuantizedGraph, name: str) -> Range:
@@ -90,7 +106,17 @@ def _operation(
         execute = _Judged(graph, node, variables, tuple(storage_type(f) for f in formats))
         return Operation(node, variables, execute, "judge (numpy int64)", str(why), None), formats
     return (
-        Operation(node, variables, execute, kernel.name, kernel.reason, kernel.bound),
+        Operation(
+            node,
+            variables,
+            execute,
+            kernel.name,
+            kernel.reason,
+            kernel.bound,
+            kernel.is_float,
+            kernel.is_finished,
+            kernel.overwriting,
+        ),
         [result] * len(node.outputs),
     )
 
@@ -165,3 +191,10 @@ def _releases(operations: Sequence[Operation]) -> tuple[tuple[str, ...], ...]:
     for name, index in last.items():
         found[index].append(name)
     return tuple(tuple(names) for names in found)
+
+
+def _disposable(operations: Sequence[Operation]) -> frozenset[str]:
+    # A second reader could have made a view of the tensor that lives on.
+    readers = Counter(name for operation in operations for name in operation.inputs)
+    finished = (o.node.outputs for o in operations if o.is_finished)
+    return frozenset(name for names in finished for name in names if readers[name] == 1)

@@ -68,6 +68,19 @@ class Operand:
 
 
 @dataclass(frozen=True, slots=True)
+class Overwriting:
+    """A form of a kernel that destroys one operand, for when nobody else will read it.
+
+    Attributes:
+        position: Which variable operand.
+        call: As the kernel's.
+    """
+
+    position: int
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
 class Kernel:
     """The chosen way to compute one node.
 
@@ -79,6 +92,9 @@ class Kernel:
         bound: Largest magnitude of any partial result.
         is_fresh: Results may be overwritten.
         is_finished: Accumulator and steps are part of `call`.
+        is_float: Uses torch's floating-point convolutions or matrix products, which settings of
+            the process could make inexact.
+        overwriting: A faster form, if there is one; only of a finished kernel.
     """
 
     call: Call
@@ -88,6 +104,8 @@ class Kernel:
     bound: int
     is_fresh: bool = True
     is_finished: bool = False
+    is_float: bool = False
+    overwriting: Overwriting | None = None
 
     def explained(self, refused: Sequence[str]) -> Kernel:
         """Return the kernel with the reasons against the faster ones added."""

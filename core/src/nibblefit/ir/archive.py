@@ -34,6 +34,8 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 #: Types an array may have; objects never.
 DTYPES = frozenset({"int64", "int32", "uint8", "float32", "float64", "bool"})
 
+#: The array format; whether its functions are typed depends on the version of numpy.
+_NPY: Any = np.lib.format
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _HINT = "the file is damaged or was changed; write it again by running the stage that made it"
 
@@ -55,7 +57,7 @@ def array_bytes(arrays: Arrays) -> bytes:
             entry.create_system = 3  # the same bytes on every operating system
             content = io.BytesIO()
             array = np.asarray(arrays[name], order="C")
-            np.lib.format.write_array(content, array, version=(1, 0), allow_pickle=False)  # type: ignore[no-untyped-call]
+            _NPY.write_array(content, array, version=(1, 0), allow_pickle=False)
             archive.writestr(entry, content.getvalue())
     return buffer.getvalue()
 
@@ -197,10 +199,10 @@ def _unpack(path: Path, packed: bytes, names: Any) -> dict[str, npt.NDArray[Any]
 
 def _array(content: bytes) -> npt.NDArray[Any]:
     stream = io.BytesIO(content)
-    version = np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
+    version = _NPY.read_magic(stream)
     if version != (1, 0):
         raise ValueError(f"array version {version}")
-    header = np.lib.format.read_array_header_1_0(stream)  # type: ignore[no-untyped-call]
+    header = _NPY.read_array_header_1_0(stream)
     shape, fortran, dtype = header
     if dtype.name not in DTYPES or fortran or min(shape, default=0) < 0:
         raise ValueError(f"array type {dtype}")

@@ -93,6 +93,8 @@ _CONV: Table = {**_GEOMETRY, "groups": Attribute(COUNT, 1)}
 _POOL: Table = {"kernel": Attribute(COUNTS), **_GEOMETRY, "ceil_mode": Attribute(FLAG, False)}
 _RESIZE: Table = {"sizes": Attribute(COUNTS), "coordinates": Attribute(_one_of(*COORDINATES))}
 _NONE: Table = {}
+#: Real values become words ⌊x · 2^frac + ½⌋ of `bits` bits, clipped; results are word · 2^−frac.
+_WORDS: Table = {"bits": Attribute(BITS, 8), "frac": Attribute(INT, 7)}
 
 #: Attributes that mean the same in both graphs.
 SHARED: Mapping[Op, Table] = {
@@ -139,6 +141,8 @@ FLOAT: Mapping[Op, Table] = {
     Op.PRELU: _NONE,
     Op.HARD_SIGMOID: {"alpha": Attribute(NUMBER, 1 / 6), "beta": Attribute(NUMBER, 0.5)},
     Op.HARD_SWISH: _NONE,
+    Op.OR: _WORDS,
+    Op.XOR: _WORDS,
     Op.SIGMOID: _NONE,
     Op.TANH: _NONE,
     Op.SOFTMAX: {"axis": Attribute(INT)},

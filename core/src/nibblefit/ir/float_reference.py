@@ -102,6 +102,18 @@ def _softmax(attributes: Attributes, inputs: Sequence[Array]) -> Sequence[Array]
     return (exponentials / exponentials.sum(axis=axis, keepdims=True),)
 
 
+def _words(op: Op) -> Formula:
+    def combine(attributes: Attributes, inputs: Sequence[Array]) -> Sequence[Array]:
+        unit, bound = 2.0 ** attributes.get("frac", 7), 2 ** (attributes.get("bits", 8) - 1)
+        words = [
+            np.clip(np.floor(x.astype(np.float64) * unit + 0.5), -bound, bound - 1).astype(np.int64)
+            for x in inputs
+        ]
+        return ((elementwise.combine(op.value, words) / unit).astype(inputs[0].dtype),)
+
+    return combine
+
+
 def _batch_norm(attributes: Attributes, inputs: Sequence[Array]) -> Sequence[Array]:
     x, gamma, beta, mean, variance = inputs
     scale = gamma / np.sqrt(variance + x.dtype.type(attributes["epsilon"]))
@@ -111,6 +123,8 @@ def _batch_norm(attributes: Attributes, inputs: Sequence[Array]) -> Sequence[Arr
 #: Every operator of the float graph.
 FORMULAS: Mapping[Op, Formula] = {
     **SHARED_FORMULAS,
+    Op.OR: _words(Op.OR),
+    Op.XOR: _words(Op.XOR),
     Op.AVG_POOL: _avg_pool,
     Op.GLOBAL_AVG_POOL: _global_avg_pool,
     Op.LEAKY_RELU: _leaky_relu,

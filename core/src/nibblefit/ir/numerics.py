@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
 
 from nibblefit.fixed.formats import Accumulator, Rounding
 from nibblefit.ir.graph import frozen_mapping
@@ -69,11 +71,17 @@ class BiasRule:
 
     `shift` None means that bias has the accumulator's own scale (input scale × weight scale),
     or, for power-of-two targets with narrow biases, a shift chosen per layer.
+
+    Attributes:
+        factors: Largest integer that multiplies all bias codes of a layer on their way into the
+            accumulator, chosen per layer as small as the largest bias allows; for unsigned and
+            for signed input. None: biases are not multiplied.
     """
 
     bits: int = 32
     shift: int | None = None
     rounding: Rounding = Rounding.HALF_EVEN
+    factors: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +91,48 @@ class RequantRule:
     Attributes:
         multiplier_bits: Width of integer multipliers, MULTIPLY_SHIFT only.
         shift_range: Smallest and largest legal right shift (negative = left).
+        history_first: RUNTIME_SHIFT: percent of the past range kept in the first frames.
+        history: RUNTIME_SHIFT: percent kept after them.
+        first_frames: RUNTIME_SHIFT: how many frames the first ones are.
+        margin: RUNTIME_SHIFT: percent added to the running range.
     """
 
     kind: Requantization = Requantization.SHIFT
     rounding: Rounding = Rounding.HALF_UP
     multiplier_bits: int = 0
     shift_range: tuple[int, int] = (-31, 31)
+    history_first: int = 0
+    history: int = 0
+    first_frames: int = 0
+    margin: int = 0
+
+
+def _nothing() -> Mapping[Any, int]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Multipliers:
+    """Fractional bits of the integer factors inside layers without weights of their own.
+
+    Where a target computes ``round(factor · 2^bits)`` once and multiplies codes by it, the bits
+    are given here, by width of the layer's output; a width that is missing, or an empty mapping,
+    leaves the choice to the quantizer (as fine as the accumulator allows). Real scales only,
+    except for averages.
+
+    Attributes:
+        sums: Alignment of the operands of sums and differences.
+        concatenations: Alignment of the parts of a concatenation.
+        averages: Reciprocal of the window of an average pool.
+        windows: (kernel, strides) → bits, for average pools with bits of their own.
+    """
+
+    sums: Mapping[int, int] = field(default_factory=_nothing)
+    concatenations: Mapping[int, int] = field(default_factory=_nothing)
+    averages: Mapping[int, int] = field(default_factory=_nothing)
+    windows: Mapping[tuple[tuple[int, ...], tuple[int, ...]], int] = field(
+        default_factory=_nothing
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +162,7 @@ class Numerics:
         operators: Operators the accelerator runs; everything else is refused or goes to the host.
         host_operators: Operators that may run on the host processor after (or before) the
             accelerator's part.
+        multipliers: Fixed precision of factors inside sums, concatenations and averages.
         sources: Field name → where the value comes from (document, section, or "measured with …").
             A value without a source is shown as assumed in reports.
     """
@@ -133,4 +178,5 @@ class Numerics:
     fusions: tuple[Fusion, ...] = ()
     operators: frozenset[Op] = frozenset()
     host_operators: frozenset[Op] = frozenset()
+    multipliers: Multipliers = Multipliers()
     sources: Mapping[str, str] = field(default_factory=frozen_mapping)

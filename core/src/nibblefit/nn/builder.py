@@ -82,6 +82,10 @@ class GraphBuilder:
         self.shapes.update(zip(outputs, shapes))
         return outputs
 
+    def producer(self, name: str) -> Node | None:
+        """Return the node that makes a tensor, None for inputs and constants."""
+        return next((node for node in reversed(self._nodes) if name in node.outputs), None)
+
     def shape_of(self, name: str) -> Shape:
         """Return the shape of a tensor (without batch axis) or of a constant."""
         if name in self.shapes:

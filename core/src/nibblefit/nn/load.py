@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from nibblefit.errors import InputError
+from nibblefit.errors import InputError, UnsupportedError
+from nibblefit.hooks import ModelFormat, ModelRequest, RefusedFormat
 from nibblefit.ir.graph import Graph, Shape
 from nibblefit.nn.builder import frozen
 from nibblefit.nn.capture import capture
@@ -21,7 +23,12 @@ from nibblefit.recipe import ModelSection
 _VAGUE = frozenset({"build", "create", "factory", "make", "model", "network"})
 
 
-def load_source(section: ModelSection, folder: Path, input_shape: Shape) -> Graph:
+Formats = Sequence[ModelFormat | RefusedFormat]
+
+
+def load_source(
+    section: ModelSection, folder: Path, input_shape: Shape, *, formats: Formats = (), seed: int = 1
+) -> Graph:
     """Return the graph of a recipe's network.
 
     Args:
@@ -29,6 +36,9 @@ def load_source(section: ModelSection, folder: Path, input_shape: Shape) -> Grap
         folder: Folder that relative paths start from.
         input_shape: Shape of one sample of the data set, without batch axis; used where the
             section states none. Empty where there is no data set.
+        formats: What plugins read, or refuse, beside factories and ONNX.
+        seed: For weights that a file of a plugin's format leaves open; a factory's come from
+            torch's own generator.
 
     Raises:
         InputError: A file, factory or state dict is missing, damaged or does not fit.
@@ -42,6 +52,15 @@ def load_source(section: ModelSection, folder: Path, input_shape: Shape) -> Grap
     refuse_pickled(file)
     if section.source.lower().endswith(".onnx"):
         return _from_onnx(file, weights, shape)
+    found = format_of(section.source, formats)
+    if isinstance(found, RefusedFormat):
+        raise UnsupportedError(f"{file} is {found.summary}, which is not read", hint=found.hint)
+    if found is not None:
+        _check_exists(file)
+        if weights is not None:
+            _check_exists(weights, "model.weights")
+        stated = tuple(section.input_shape)
+        return found.read(ModelRequest(file, weights, stated, section.arguments, seed))
     module = build_module(section.source, folder, section.arguments)
     if weights is not None:
         apply_state_dict(module, read_state_dict(weights), weights)
@@ -51,6 +70,18 @@ def load_source(section: ModelSection, folder: Path, input_shape: Shape) -> Grap
             hint="state model.input_shape, such as [1, 28, 28] (channels first, no batch axis)",
         )
     return capture(module, shape, name=_name(section.source))
+
+
+def format_of(source: str, formats: Formats) -> ModelFormat | RefusedFormat | None:
+    """Return the plugin's format that a source's suffix names, if any; the longest suffix wins."""
+    ends = [(len(end), i) for i, f in enumerate(formats) for end in f.suffixes
+            if source.lower().endswith(end)]  # fmt: skip
+    return formats[max(ends)[1]] if ends else None
+
+
+def states_its_shape(source: str, formats: Formats = ()) -> bool:
+    """Return whether a source is a file that says itself how large its input is."""
+    return source.lower().endswith(".onnx") or format_of(source, formats) is not None
 
 
 def _check_reachable(path: Path) -> None:
@@ -71,12 +102,17 @@ def _name(source: str) -> str:
     return stem if factory in _VAGUE else factory
 
 
-def _from_onnx(file: Path, weights: Path | None, shape: Shape) -> Graph:
+def _check_exists(file: Path, key: str = "model.source") -> None:
     if not file.is_file():
+        kind = "network file" if key == "model.source" else "weights file"
         raise InputError(
-            f"network file {file} does not exist",
-            hint="correct model.source; relative paths start at the recipe's folder",
+            f"{kind} {file} does not exist",
+            hint=f"correct {key}; relative paths start at the recipe's folder",
         )
+
+
+def _from_onnx(file: Path, weights: Path | None, shape: Shape) -> Graph:
+    _check_exists(file)
     graph = import_onnx(file, input_shape=shape or None)
     if weights is None:
         return graph

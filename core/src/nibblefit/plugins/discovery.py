@@ -9,6 +9,7 @@ from typing import Any
 from nibblefit.errors import NibblefitError, PluginError, UnknownPluginError, did_you_mean
 from nibblefit.hooks import TargetInfo
 from nibblefit.plugins.checking import check_api, check_hooks, check_info
+from nibblefit.recipe_file.explain import shortened
 
 TARGETS = "nibblefit.targets"
 EXTENSIONS = "nibblefit.extensions"
@@ -165,7 +166,7 @@ def _find(group: str, name: str, kind: str) -> metadata.EntryPoint:
     installed = f"installed: {', '.join(names) or 'none'}"
     close = did_you_mean(name, names)
     raise UnknownPluginError(
-        f"there is no {kind} '{name}'; {installed}",
+        f"there is no {kind} '{shortened(name)}'; {installed}",
         hint=close if close.startswith("did") else "check the spelling, or install its package",
     )
 

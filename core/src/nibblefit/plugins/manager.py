@@ -13,10 +13,19 @@ import pluggy
 import nibblefit
 from nibblefit.defaults import CoreDefaults
 from nibblefit.errors import NibblefitError, PluginError, StageError
-from nibblefit.hooks import CommandSpecs, ContributionSpecs, StageSpecs, TargetSpecs
+from nibblefit.hooks import (
+    CommandSpecs,
+    ContributionSpecs,
+    DataReader,
+    ModelFormat,
+    RefusedFormat,
+    StageSpecs,
+    TargetSpecs,
+)
 from nibblefit.plan import Plan, Stage
 from nibblefit.plugins.checking import OWNED
 from nibblefit.plugins.contract import Contract, check_result
+from nibblefit.plugins.contributed import checked_formats, checked_readers
 from nibblefit.plugins.discovery import Plugin
 from nibblefit.results import Artifact, Finding, Report
 from nibblefit.training.parts import TrainingPart
@@ -142,6 +151,14 @@ class Manager:
                     )
                 findings.append(finding)
         return tuple(findings)
+
+    def model_formats(self) -> tuple[ModelFormat | RefusedFormat, ...]:
+        """Return the kinds of network files that plugins read, or refuse with a conversion."""
+        return checked_formats(self._collect("model_formats"))
+
+    def data_readers(self) -> tuple[DataReader, ...]:
+        """Return the data sets that plugins bring."""
+        return checked_readers(self._collect("data_readers"))
 
     def stage_finished(self, run: Run, report: Report) -> None:
         """Tell everyone that a stage has ended."""

@@ -29,23 +29,34 @@ def product_scale(*scales: Scale) -> Scale:
     return Scale.real(*np.prod(values, axis=0).tolist())
 
 
-def common_scale(operands: Sequence[Format], sum_width: int) -> Scale:
+def common_scale(
+    operands: Sequence[Format], sum_width: int, multiplier_bits: int | None = None
+) -> Scale:
     """Return the scale in which operands are added.
 
     An operand that is itself an accumulator gives its scale. Otherwise: power-of-two operands
     take the finest scale among them, real ones a scale so fine that the rounded integer
     multipliers which align them use the accumulator's width; both no finer than the accumulator
-    holds.
+    holds. With `multiplier_bits` it is the coarsest scale among them, that many bits finer.
     """
     raw = [operand for operand in operands if operand.bits >= RAW_BITS]
     if raw:
         return raw[0].scale
+    if multiplier_bits is not None:
+        return _finer(operands, multiplier_bits)
     room = _room(operands, sum_width)
     if all(operand.scale.frac is not None for operand in operands):
         fracs = [frac for operand in operands for frac in operand.scale.frac or ()]
         return Scale.power_of_two(min(max(fracs), min(fracs) + room))
     largest = max(float(operand.scale.values().max()) for operand in operands)
     return Scale.real(largest * 2.0**-room)
+
+
+def _finer(operands: Sequence[Format], bits: int) -> Scale:
+    """Return the coarsest scale among operands, made finer by a number of bits."""
+    if all(operand.scale.frac is not None for operand in operands):
+        return Scale.power_of_two(min(f for o in operands for f in o.scale.frac or ()) + bits)
+    return Scale.real(max(float(o.scale.values().max()) for o in operands) * 2.0**-bits)
 
 
 def sum_bits(numerics: Numerics) -> int:

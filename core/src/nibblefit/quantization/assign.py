@@ -146,13 +146,16 @@ class _Assigner:
         bits = formats.width(rule, own.weight_bits, node.name)
         limits = Limits(
             float(x.scale.values()[0]), np.zeros(channels) if bias is None else bias,
-            bias_limit(self.numerics.bias, rule.scale, accumulator.bits), self._frac_limits(x, out),
+            bias_limit(self.numerics.bias, rule.scale, accumulator.bits, signed=x.signed),
+            self._frac_limits(x, out),
         )  # fmt: skip
         codes = quantize_weights(weights, _channel_axis(node, rule), rule, bits, limits)
         self.done.constants[node.name, 1] = codes
         if bias is not None:
             scale = product_scale(x.scale, codes.format.scale)
-            self.done.constants[node.name, 2] = quantize_bias(bias, scale, self.numerics.bias)
+            self.done.constants[node.name, 2] = quantize_bias(
+                bias, scale, self.numerics.bias, signed=x.signed
+            )
 
     def _frac_limits(self, x: Format, out: Format | None) -> tuple[int, int]:
         """Return the fractional bits of weights for which the requantizing shift is legal."""
@@ -194,7 +197,8 @@ def raw_format(node: Node, graph: Graph, known: Assignment,
         return Format(bits, True, scale, (0,), axis)
     operands = [known.operand(node, place) for place in range(len(node.inputs))]
     if node.op in (Op.ADD, Op.SUB):
-        scale = common_scale(operands, sum_bits(numerics))
+        width = numerics.activations.bits[0]
+        scale = common_scale(operands, sum_bits(numerics), numerics.multipliers.sums.get(width))
     else:
         scale = product_scale(*(operand.scale for operand in operands))
     axis = next((operand.axis for operand in operands if operand.axis is not None), None)

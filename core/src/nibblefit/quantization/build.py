@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from nibblefit.errors import UnsupportedError
+from nibblefit.fixed.formats import IntArray
 from nibblefit.ir.graph import Graph, frozen_mapping
 from nibblefit.ir.legal import check_quantized
-from nibblefit.ir.numerics import Numerics
+from nibblefit.ir.numerics import Numerics, Requantization
 from nibblefit.ir.quantized import QuantizedGraph
 from nibblefit.quantization.assign import Assignment, assign, calibrated_tensors
 from nibblefit.quantization.calibrate import Batches, observe
 from nibblefit.quantization.fold import fold
 from nibblefit.quantization.histogram import Histogram
 from nibblefit.quantization.lowering import LOWER, Lowering
+from nibblefit.quantization.lowering.runtime import LOWER_RUNTIME, RuntimeLowering
+from nibblefit.quantization.lowering.runtime.context import EXPONENTS
 from nibblefit.quantization.settings import Settings, check_layers
 from nibblefit.quantization.units import Unit, units
 
@@ -58,13 +62,15 @@ def quantize_graph(graph: Graph, numerics: Numerics, histograms: Mapping[str, Hi
 def lower(graph: Graph, parts: tuple[Unit, ...], numerics: Numerics, assignment: Assignment, *,
           target: str = "",
           metadata: Mapping[str, Any] | None = None) -> QuantizedGraph:  # fmt: skip
-    """Return the integer graph that formats and codes decide, checked for legality."""
-    lowering = Lowering(graph, numerics, assignment)
-    for unit in parts:
-        LOWER[unit.node.op](lowering, unit)
+    """Return the integer graph that formats and codes decide, checked for legality.
+
+    Where shifts are chosen at run time, the assignment's activation formats say which range the
+    calibration found; each is replaced by the nearest one that a shift can reach.
+    """
+    lowering, states, extra = _lowered(graph, parts, numerics, assignment)
     read = {name for node in lowering.nodes for name in node.inputs}
     made = {*graph.inputs, *(name for node in lowering.nodes for name in node.outputs)}
-    facts = {"input_rounding": numerics.inputs.rounding.value, **(metadata or {})}
+    facts = {"input_rounding": numerics.inputs.rounding.value, **extra, **(metadata or {})}
     result = QuantizedGraph(
         graph.name,
         target,
@@ -73,7 +79,34 @@ def lower(graph: Graph, parts: tuple[Unit, ...], numerics: Numerics, assignment:
         tuple(lowering.nodes),
         frozen_mapping({n: t for n, t in lowering.tensors.items() if n in read or n in made}),
         frozen_mapping({n: c for n, c in lowering.constants.items() if n in read}),
+        states=frozen_mapping(states),
         metadata=frozen_mapping(facts),
     )
     check_quantized(result)
     return result
+
+
+_Lowered = tuple[Lowering, Mapping[str, IntArray], dict[str, Any]]
+
+
+def _lowered(graph: Graph, parts: tuple[Unit, ...], numerics: Numerics,
+             assignment: Assignment) -> _Lowered:  # fmt: skip
+    """Return all nodes and tensors, states, and facts for readers of the graph."""
+    if numerics.requant.kind is not Requantization.RUNTIME_SHIFT:
+        lowering = Lowering(graph, numerics, assignment)
+        for unit in parts:
+            LOWER[unit.node.op](lowering, unit)
+        return lowering, {}, {}
+    runtime = RuntimeLowering(graph, numerics, Assignment(dict(assignment.tensors),
+                                                          dict(assignment.constants)))  # fmt: skip
+    for unit in parts:
+        lower_unit = LOWER_RUNTIME.get(unit.node.op)
+        if lower_unit is None:
+            raise UnsupportedError(
+                f"layer '{unit.node.name}' ({unit.node.op.value}) has no integer form with shifts "
+                "chosen at run time",
+                hint="use another operator",
+            )
+        lower_unit(runtime, unit)
+    runtime.decode_outputs(parts)
+    return runtime, runtime.states, {EXPONENTS: dict(runtime.exponents)}

@@ -78,8 +78,11 @@ def rescale(factor: Factor, rule: RequantRule, where: str) -> Steps:
     """Return steps that multiply an integer by `factor` and round as the rule says."""
     if bool(np.all(factor.values == 1.0)):
         return ()
-    if factor.exponents is not None and rule.kind is Requantization.SHIFT:
-        return shift(factor.exponents, rule.rounding, rule.shift_range, where)
+    if rule.kind is Requantization.SHIFT:
+        # Real scales may still be powers of two apart; float64 quotients of such are exact.
+        exact = factor if factor.exponents is not None else Factor.of(factor.values)
+        if exact.exponents is not None:
+            return shift(exact.exponents, rule.rounding, rule.shift_range, where)
     if rule.kind is Requantization.FLOAT32:
         return (MulFloat32(float_param(factor.values)), RoundFloat32(rule.rounding))
     if rule.kind is Requantization.RUNTIME_SHIFT:

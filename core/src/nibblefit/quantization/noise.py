@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from nibblefit.fixed.formats import Format, IntArray
+from nibblefit.fixed.formats import IntArray
+from nibblefit.fixed.quantize import dequantize
 from nibblefit.ir.graph import Graph
 from nibblefit.ir.quantized import QuantizedGraph
 from nibblefit.quantization.calibrate import Batches, run_batches
 from nibblefit.quantization.fold import fold
+from nibblefit.quantization.lowering.runtime.context import EXPONENTS
 from nibblefit.results import Table
 
 #: Returns every tensor of the integer network for a batch of real inputs.
@@ -54,7 +56,8 @@ def signal_to_noise(
     for inputs, values in _paired(folded, batches):
         codes = execute(inputs)
         for name in names:
-            sums[name] += _energies(values[name], codes[name], graph.tensors[name].format)
+            found = _decoded(codes, name, graph)
+            sums[name] += _energies(values[name].double(), found)
     return [Noise(layers.get(name, name), name, _decibels(*sums[name].tolist())) for name in names]
 
 
@@ -73,17 +76,21 @@ def _paired(
         yield current[0], values
 
 
-def _energies(real: torch.Tensor, codes: IntArray, fmt: Format) -> npt.NDArray[np.float64]:
+def _decoded(codes: Mapping[str, IntArray], name: str, graph: QuantizedGraph) -> torch.Tensor:
+    """Return what a tensor's codes mean, in float64.
+
+    Where the scale changes from frame to frame, the graph names the tensor of exponents.
+    """
+    found = torch.from_numpy(dequantize(codes[name], graph.tensors[name].format))
+    exponent = graph.metadata.get(EXPONENTS, {}).get(name)
+    if exponent is None:
+        return found
+    factors = torch.from_numpy(np.exp2(codes[exponent].astype(np.float64)))
+    return found * factors.reshape(-1, *[1] * (found.dim() - 1))
+
+
+def _energies(wanted: torch.Tensor, found: torch.Tensor) -> npt.NDArray[np.float64]:
     """Return Σ real² and Σ (real − dequantized)²."""
-    wanted = real.double()
-    steps = torch.from_numpy(fmt.scale.values())
-    zeros = torch.tensor(fmt.zero_point, dtype=torch.float64)
-    if fmt.axis is not None:
-        shape = [1] * wanted.dim()
-        shape[fmt.axis] = -1
-        steps = steps.reshape(shape)
-        zeros = zeros.reshape(shape) if len(fmt.zero_point) > 1 else zeros
-    found = (torch.from_numpy(codes).double() - zeros) * steps
     return np.array([float((wanted**2).sum()), float(((wanted - found) ** 2).sum())])
 
 

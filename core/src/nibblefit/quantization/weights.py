@@ -41,9 +41,15 @@ class Limits:
     frac: tuple[int, int] = (-formats.FRAC_LIMIT, formats.FRAC_LIMIT)
 
 
-def bias_limit(rule: BiasRule, kind: ScaleKind, accumulator_bits: int) -> float:
-    """Return the largest bias, counted in steps of the accumulator."""
+def bias_limit(rule: BiasRule, kind: ScaleKind, accumulator_bits: int, *,
+               signed: bool = True) -> float:  # fmt: skip
+    """Return the largest bias, counted in steps of the accumulator.
+
+    `signed` says whether the layer's input is.
+    """
     most = _BIAS_SHARE * 2.0 ** (accumulator_bits - 1)
+    if rule.factors is not None:
+        return min((2.0 ** (rule.bits - 1) - 1) * rule.factors[signed], most)
     if kind is ScaleKind.POWER_OF_TWO and rule.shift is None:
         return most  # such a bias chooses its own shift
     return min((2.0 ** (rule.bits - 1) - 1) * 2.0 ** (rule.shift or 0), most)
@@ -139,17 +145,30 @@ def _coded(values: FloatArray, fmt: Format, rule: TensorRule, lowest: int,
     return Codes(codes, fmt)
 
 
-def quantize_bias(values: FloatArray, accumulator: Scale, rule: BiasRule) -> Codes:
+def quantize_bias(values: FloatArray, accumulator: Scale, rule: BiasRule, *,
+                  signed: bool = True) -> Codes:  # fmt: skip
     """Return bias codes.
 
     Their scale is the accumulator's, times 2^shift where the rule has a fixed shift. Power-of-two
-    biases that would not fit take the finest scale that does, joined by a left shift.
+    biases that would not fit take the finest scale that does, joined by a left shift. Where the
+    rule has factors, the scale is the accumulator's times the smallest integer that makes the
+    largest bias fit; `signed` says whether the layer's input is.
     """
-    fmt = Format(rule.bits, True, _bias_scale(values, accumulator, rule), (0,),
-                    0 if len(accumulator) > 1 else None)  # fmt: skip
+    scale = _bias_scale(values, accumulator, rule)
+    if rule.factors is not None:
+        scale = _multiplied(values, accumulator, rule, rule.factors[signed])
+    fmt = Format(rule.bits, True, scale, (0,), 0 if len(accumulator) > 1 else None)
     codes = np.array(quantize(values, fmt, rule.rounding))
     codes.flags.writeable = False
     return Codes(codes, fmt)
+
+
+def _multiplied(values: FloatArray, accumulator: Scale, rule: BiasRule, most: int) -> Scale:
+    """Return the accumulator's scale times one integer of 1 … `most` for all channels."""
+    steps = accumulator.values()
+    needed = float(np.max(np.abs(values) / steps, initial=0.0)) / (2.0 ** (rule.bits - 1) - 1)
+    factor = int(np.clip(np.ceil(needed), 1, most))
+    return Scale.real(*(steps * factor).tolist())
 
 
 def _bias_scale(values: FloatArray, accumulator: Scale, rule: BiasRule) -> Scale:

@@ -2,6 +2,7 @@
 
 from nibblefit.recipe_file.canonical import canonical_json, digest_of, plain, recipe_digest
 from nibblefit.recipe_file.reading import (
+    check_recipe,
     check_train_steps,
     override_recipe,
     parse_override,
@@ -12,6 +13,7 @@ from nibblefit.recipe_file.toml_text import recipe_toml
 
 __all__ = [
     "canonical_json",
+    "check_recipe",
     "check_train_steps",
     "digest_of",
     "override_recipe",

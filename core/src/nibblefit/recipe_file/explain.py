@@ -56,19 +56,27 @@ class Origin:
 
 
 def explain(error: ValidationError, model: type[BaseModel], origin: Origin,
-            prefix: KeyPath = ()) -> list[Problem]:  # fmt: skip
-    """Return one problem per fault, each with its line (0 if unknown) for sorting."""
+            prefix: Location = (), reader: str = "") -> list[Problem]:  # fmt: skip
+    """Return one problem per fault, each with its line (0 if unknown) for sorting.
+
+    Args:
+        error: What pydantic found.
+        model: The model it found it with.
+        origin: Lines of the file.
+        prefix: Path of the table that `model` describes.
+        reader: Who reads that table, shown with unknown keys.
+    """
     found: list[Problem] = []
     for problem in error.errors():
         location: Location = (*prefix, *problem["loc"])
         path = tuple(str(part) for part in location)
-        sentence = _sentence(dict(problem), location, model, prefix)
+        sentence = _sentence(dict(problem), location, model, prefix, reader)
         found.append(origin.problem(path, sentence))
     return found
 
 
 def _sentence(problem: dict[str, Any], location: Location, model: type[BaseModel],
-              prefix: KeyPath) -> str:  # fmt: skip
+              prefix: Location, reader: str) -> str:  # fmt: skip
     name = dotted(location)
     inner = location[len(prefix) :]
     if problem["type"] == "extra_forbidden":
@@ -76,7 +84,8 @@ def _sentence(problem: dict[str, Any], location: Location, model: type[BaseModel
         where = f"[{dotted(location[:-1])}]" if len(location) > 1 else "the recipe"
         thing = "table" if isinstance(problem["input"], dict) else "key"
         hint = did_you_mean(str(location[-1]), known)
-        return f"unknown {thing} '{location[-1]}' in {where}; {hint}"
+        whose = f" of {reader}" if reader else ""
+        return f"unknown {thing} '{shortened(str(location[-1]))}' in {where}{whose}; {hint}"
     text = "" if problem["type"] == "literal_error" else _description(model, inner)
     if problem["type"] == "missing":
         if isinstance(location[-1], int):
@@ -112,7 +121,11 @@ def shown(value: Any) -> str:
     """Return a value as it would stand in the file, shortened."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    text = repr(value)
+    return shortened(repr(value))
+
+
+def shortened(text: str) -> str:
+    """Return a text of the user's, cut where a message would drown in it."""
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
@@ -120,7 +133,8 @@ def dotted(location: Location) -> str:
     """Return ``data.mean[1]`` for ``("data", "mean", 1)``."""
     text = ""
     for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+        word = shortened(str(part))
+        text += f"[{word}]" if isinstance(part, int) else f".{word}" if text else word
     return text
 
 

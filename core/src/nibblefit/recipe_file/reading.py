@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -12,9 +13,19 @@ from pydantic import BaseModel, ValidationError
 
 from nibblefit.errors import RecipeError, did_you_mean
 from nibblefit.recipe import Recipe, TrainSection
-from nibblefit.recipe_file.canonical import WHEREABOUTS, plain
-from nibblefit.recipe_file.explain import Origin, Problem, explain, unwritable
+from nibblefit.recipe_file.canonical import WHEREABOUTS
+from nibblefit.recipe_file.explain import (
+    Location,
+    Origin,
+    Problem,
+    dotted,
+    explain,
+    shortened,
+    shown,
+    unwritable,
+)
 from nibblefit.recipe_file.positions import KeyPath, key_lines
+from nibblefit.recipe_file.tables import Document, FreeTable, read_table
 
 if TYPE_CHECKING:
     from nibblefit.hooks import TargetInfo
@@ -22,16 +33,21 @@ if TYPE_CHECKING:
 #: Largest recipe accepted, in bytes; a recipe is a page of text.
 LARGEST_FILE = 1 << 20
 
-Document: TypeAlias = dict[str, Any]
+#: Finds the problems that the schema cannot see, in a recipe as its file says it; the validated
+#: recipe comes with it if the schema had no objection.
+Checks: TypeAlias = Callable[[Document, Recipe | None, Origin], list[Problem]]
 _NO_OVERRIDES: Mapping[str, Any] = {}
 
 
-def read_recipe(path: Path | str, overrides: Mapping[str, Any] = _NO_OVERRIDES) -> Recipe:
+def read_recipe(path: Path | str, overrides: Mapping[str, Any] = _NO_OVERRIDES,
+                checks: Checks | None = None) -> Recipe:  # fmt: skip
     """Return the validated recipe of a TOML file.
 
     Args:
         path: The file. Relative paths inside the recipe start at its folder.
         overrides: Dotted keys that win over the file, such as ``{"train.epochs": 3}``.
+        checks: Finds more problems, which are reported together with those of the schema;
+            `nibblefit.runner.load_recipe` brings those of all readers and plugins.
 
     Raises:
         RecipeError: With every problem found, each with its line.
@@ -43,7 +59,18 @@ def read_recipe(path: Path | str, overrides: Mapping[str, Any] = _NO_OVERRIDES) 
         _set(document, key, value)
     origin = Origin(key_lines(text), frozenset(tuple(key.split(".")) for key in overrides))
     folder = str(path.resolve().parent)
-    return _validate(document, origin, f"recipe {path}", folder, str(path.resolve()))
+    return _validate(document, origin, f"recipe {path}", (folder, str(path.resolve())), checks)
+
+
+def check_recipe(recipe: Recipe, checks: Checks) -> None:
+    """Apply checks to a recipe that exists already, wherever it came from.
+
+    Raises:
+        RecipeError: With every problem found.
+    """
+    problems = checks(recipe_document(recipe), recipe, _origin_of(recipe))
+    if problems:
+        raise _problems(f"recipe {recipe.file or ''}".strip(), problems)
 
 
 def override_recipe(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
@@ -52,7 +79,7 @@ def override_recipe(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
     for key, value in overrides.items():
         _set(document, key, value)
     origin = Origin({}, frozenset(tuple(key.split(".")) for key in overrides))
-    return _validate(document, origin, "recipe with changed keys", recipe.folder, recipe.file)
+    return _validate(document, origin, "recipe with changed keys", (recipe.folder, recipe.file))
 
 
 def recipe_document(recipe: Recipe) -> Document:
@@ -89,31 +116,24 @@ def target_options(recipe: Recipe, info: TargetInfo) -> BaseModel:
     Raises:
         RecipeError: An option or the part is not what the target accepts.
     """
-    extra = plain(recipe.target.model_extra or {})
-    origin = _origin_of(recipe)
-    problems: list[Problem] = []
-    part = recipe.target.part
-    if part and part not in info.parts:
-        known = did_you_mean(part, info.parts) if info.parts else "it has no parts to choose from"
-        sentence = f"target.part = {part!r}: '{info.name}' has no such part; {known}"
-        problems.append(origin.problem(("target", "part"), sentence))
-    options: BaseModel | None = None
-    try:
-        options = info.options.model_validate_json(json.dumps(extra), strict=True)
-    except ValidationError as error:
-        problems += explain(error, info.options, origin, ("target",))
-    if info.options.model_config.get("extra", "ignore") == "ignore":
-        # A model that ignores extras would hide a misspelt option.
-        problems += [
-            origin.problem(
-                ("target", key),
-                f"unknown key '{key}' in [target]; {did_you_mean(key, info.options.model_fields)}",
-            )
-            for key in sorted(set(extra) - set(info.options.model_fields))
-        ]
-    if problems or options is None:
+    options, problems = checked_target(recipe.target.model_dump(), info, _origin_of(recipe))
+    if options is None:
         raise _problems(f"recipe {recipe.file or ''}".strip(), problems)
     return options
+
+
+def checked_target(
+    section: Mapping[str, Any], info: TargetInfo, origin: Origin
+) -> tuple[BaseModel | None, list[Problem]]:
+    """Return the options of a ``[target]`` table and no problems, or None and all of them."""
+    given = {key: value for key, value in section.items() if key not in ("name", "part")}
+    options, problems = read_table(FreeTable(("target",), given, info.options), origin)
+    part = section.get("part", "")
+    if isinstance(part, str) and part and part not in info.parts:
+        known = did_you_mean(part, info.parts) if info.parts else "it has no parts to choose from"
+        sentence = f"target.part = {shown(part)}: '{info.name}' has no such part; {known}"
+        problems.append(origin.problem(("target", "part"), sentence))
+    return (None if problems else options), problems
 
 
 def check_train_steps(recipe: Recipe, steps: Iterable[str]) -> None:
@@ -122,18 +142,23 @@ def check_train_steps(recipe: Recipe, steps: Iterable[str]) -> None:
     Raises:
         RecipeError: Names every such table and the closest step.
     """
-    known = sorted(set(steps))
-    origin = _origin_of(recipe)
-    problems = [
-        origin.problem(
-            ("train", name),
-            f"[train.{name}] fits no training step of the plan; {did_you_mean(name, known)}",
-        )
-        for name in recipe.train_steps
-        if name not in known
-    ]
+    problems = step_problems(recipe.train_steps, steps, _origin_of(recipe))
     if problems:
         raise _problems(f"recipe {recipe.file or ''}".strip(), problems)
+
+
+def step_problems(tables: Iterable[str], steps: Iterable[str], origin: Origin) -> list[Problem]:
+    """Return a problem for every ``[train.NAME]`` table whose step the plan does not have."""
+    known = sorted(set(steps))
+    return [
+        origin.problem(
+            ("train", name),
+            f"[train.{shortened(name)}] fits no training step of the plan; "
+            f"{did_you_mean(name, known)}",
+        )
+        for name in tables
+        if name not in known
+    ]
 
 
 def _read_text(path: Path) -> str:
@@ -188,13 +213,18 @@ def _set(document: Document, key: str, value: Any) -> None:
     table[last] = value
 
 
-def _validate(document: Document, origin: Origin, name: str, folder: str, file: str) -> Recipe:
+def _validate(document: Document, origin: Origin, name: str, home: tuple[str, str],
+              checks: Checks | None = None) -> Recipe:  # fmt: skip
+    """Return the recipe of a document that lies at `home`: folder and file."""
     problems: list[Problem] = []
-    for location, sentence in unwritable(document):
+    dropped: set[Problem] = set()
+    for location, sentence in list(unwritable(document)):
         path = tuple(str(part) for part in location)
         problems.append(origin.problem(path, sentence))
-    if problems:
-        raise _problems(name, problems)
+        # Without it the rest can be validated; that it is missing then is no news.
+        gone = _drop(document, location)
+        dropped.add(origin.problem(tuple(map(str, gone)), f"{dotted(gone)} is missing"))
+    written = {**document}
     steps = _split_train(document)
     for step, table in steps.items():
         try:
@@ -207,13 +237,29 @@ def _validate(document: Document, origin: Origin, name: str, folder: str, file: 
         del document[reserved]
     recipe: Recipe | None = None
     try:
-        settled = {**document, "train_steps": steps, "folder": folder, "file": file}
+        settled = {**document, "train_steps": steps, "folder": home[0], "file": home[1]}
         recipe = Recipe.model_validate_json(json.dumps(settled), strict=True)
     except ValidationError as error:
         problems += explain(error, Recipe, origin)
+    if checks is not None:
+        problems += checks(written, None if problems else recipe, origin)
     if problems or recipe is None:
-        raise _problems(name, problems)
+        raise _problems(name, [p for p in problems if not _is_among(p, dropped)])
     return recipe
+
+
+def _drop(document: Document, location: Location) -> Location:
+    """Delete the key that holds a value, be it in a list or not, and return the key's path."""
+    path = tuple(takewhile(lambda part: isinstance(part, str), location))
+    table: Any = document
+    for part in path[:-1]:
+        table = table[part]
+    table.pop(path[-1], None)
+    return path
+
+
+def _is_among(problem: Problem, dropped: Iterable[Problem]) -> bool:
+    return any(problem[0] == line and problem[1].startswith(text) for line, text in dropped)
 
 
 def _split_train(document: Document) -> dict[str, Document]:
@@ -244,6 +290,11 @@ def _origin_of(recipe: Recipe) -> Origin:
 
 
 def _problems(name: str, problems: list[Problem]) -> RecipeError:
-    count = "one problem" if len(problems) == 1 else f"{len(problems)} problems"
-    sentences = [sentence for _, sentence in sorted(problems, key=lambda problem: problem[0])]
-    return RecipeError(f"{name} has {count}", problems=sentences)
+    ordered = sorted(problems, key=lambda problem: problem[0])
+    sentences = list(dict.fromkeys(sentence for _, sentence in ordered))
+    if len(sentences) > 1:
+        return RecipeError(f"{name} has {len(sentences)} problems", problems=sentences)
+    placed = sentences[0].startswith(("line ", "set from outside"))
+    error = RecipeError(f"{name}{', ' if placed else ': '}{sentences[0]}")
+    error.problems = tuple(sentences)
+    return error

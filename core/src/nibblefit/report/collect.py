@@ -22,7 +22,7 @@ from nibblefit.report.contents import (
     MemoryPicture,
     Training,
 )
-from nibblefit.report.environment import environment_now
+from nibblefit.report.environment import environment_of
 from nibblefit.report.headlines import headlines
 from nibblefit.report.history import left_over, step_rows
 from nibblefit.report.memory import memory_pictures
@@ -209,7 +209,7 @@ def _provenance(run: OpenRun, parts: _Parts) -> Iterator[tuple[str, str]]:
         yield "plugin", str(starts[-1].get("target", ""))
         yield "first started", str(starts[0].get("time", ""))
     yield "last step finished", max(run.manifest(step).finished for step in run.steps)
-    yield from environment_now()
+    yield from environment_of(run)
     yield "seed", str(run.recipe.run.seed)
     yield "digest of the recipe", recipe_digest(run.recipe)
     yield from ((f"digest of the {name}", digest) for name, digest in parts.digests)

@@ -12,12 +12,14 @@ from nibblefit.report.contents import Measured
 from nibblefit.report.lineage import Lineage
 from nibblefit.report.variants import Variants
 from nibblefit.results import Report, Table
+from nibblefit.tasks.protocol import rises
 from nibblefit.workspace import OpenRun
 
 
 def leading_metric(reports: Sequence[Report]) -> str:
     """Return the metric that stands for accuracy: the first share of one, else the first."""
-    names = [name for report in reports for name in report.metrics]
+    metrics = [name for report in reports for name in report.metrics]
+    names = [name for name in metrics if name not in wording.SHARES]
     return next((n for n in names if wording.is_fraction(n)), names[0] if names else "")
 
 
@@ -41,7 +43,9 @@ def compared(run: OpenRun, reports: Mapping[str, Report]) -> tuple[Measured, ...
         against = _gated(run, gates, step, reports) or lineage.float_evaluation(step)
         base = reports[against].metrics.get(metric) if against in reports else None
         own = report.metrics.get(metric)
-        drop = base - own if base is not None and own is not None else None
+        drop = None
+        if base is not None and own is not None:
+            drop = base - own if rises(metric) else own - base
         found.append(
             Measured(
                 step, report.subject, dict(report.metrics), against if drop is not None else "",
@@ -100,6 +104,14 @@ def final_drop(measured: Sequence[Measured]) -> float | None:
     """Return what the last network that counts has lost; negative if it has gained."""
     drops = [one.drop for one in measured if one.final and one.drop is not None]
     return drops[-1] if drops else None
+
+
+def pruned_share(measured: Sequence[Measured]) -> float | None:
+    """Return the share of zeros in the last network that counts; None if none was pruned."""
+    shares = [
+        one.metrics["sparsity"] for one in measured if one.final and "sparsity" in one.metrics
+    ]
+    return shares[-1] if shares else None
 
 
 def results_table(measured: Sequence[Measured], metric: str) -> Table:

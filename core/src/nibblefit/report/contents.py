@@ -182,4 +182,23 @@ class Timeline:
     spans: tuple[Span, ...]
 
 
-MemoryPicture = Banks | Timeline
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """How full equal memories are while each layer runs.
+
+    Attributes:
+        layers: In the order of execution.
+        used: In `unit`, per layer one entry per memory.
+        capacity: Of each memory.
+        bank: What one memory is called.
+    """
+
+    title: str
+    unit: str
+    layers: tuple[str, ...]
+    used: tuple[tuple[int, ...], ...]
+    capacity: int
+    bank: str = "bank"
+
+
+MemoryPicture = Banks | Timeline | Grid

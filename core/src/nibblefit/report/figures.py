@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from nibblefit.errors import MissingExtraError
 from nibblefit.report import wording
-from nibblefit.report.contents import Banks, MemoryPicture, Timeline, Training
+from nibblefit.report.contents import Banks, Grid, MemoryPicture, Timeline, Training
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,6 +30,8 @@ _WIDTH, _HEIGHT = 460 / 72, 230 / 72
 _UNUSED_IDS = "figure|axes|patch|line2d|text|matplotlib|xtick|ytick|legend|XMLID"
 #: Characters of a layer's name under a figure; its end tells layers apart.
 _LONGEST_TICK = 14
+#: Steps of opacity between an empty memory and the fullest one.
+_SHADES = 10
 
 
 def training_figure(training: Training, names: Sequence[str], title: str) -> str:
@@ -54,7 +56,9 @@ def training_figure(training: Training, names: Sequence[str], title: str) -> str
 
 def memory_figure(picture: MemoryPicture) -> str:
     """Return the drawing of one memory picture."""
-    return _banks(picture) if isinstance(picture, Banks) else _timeline(picture)
+    if isinstance(picture, Banks):
+        return _banks(picture)
+    return _timeline(picture) if isinstance(picture, Timeline) else _grid(picture)
 
 
 def _banks(banks: Banks) -> str:
@@ -92,13 +96,42 @@ def _timeline(timeline: Timeline) -> str:
     axes.set_ylim(0, timeline.capacity)
     axes.grid(visible=False, axis="x")
     axes.set_ylabel(timeline.unit)
+    _name_layers(axes, layers)
+    figure.legend(frameon=False, labelcolor=_PLACEHOLDERS["ink"], fontsize=10, ncols=2,
+                  loc="outside upper right")  # fmt: skip
+    return _svg(figure, timeline.title)
+
+
+def _grid(grid: Grid) -> str:
+    """Draw one cell per layer and memory: the fuller of all, the more opaque."""
+    figure, axes = _figure()
+    axes.grid(visible=False)
+    peak = max(1, min(grid.capacity, max((max(row) for row in grid.used if row), default=0)))
+    cells: dict[int, list[tuple[int, int]]] = {}
+    for column, row in enumerate(grid.used):
+        for bank, used in enumerate(row):
+            level = math.ceil(_SHADES * min(used, peak) / peak) + (used > grid.capacity)
+            cells.setdefault(level, []).append((column, bank))
+    for level, places in cells.items():
+        if level == 0:
+            continue
+        color = _PLACEHOLDERS["bad"] if level > _SHADES else _SERIES[0]
+        columns, banks = zip(*places, strict=True)
+        axes.bar(columns, 0.9, bottom=[bank - 0.45 for bank in banks], width=0.94, color=color,
+                 alpha=min(level / _SHADES, 1.0))  # fmt: skip
+    axes.set_xlim(-0.5, len(grid.layers) - 0.5)
+    axes.set_ylim(len(grid.used[0]) - 0.5 if grid.used else 0.5, -0.5)
+    axes.set_ylabel(grid.bank)
+    _name_layers(axes, grid.layers)
+    return _svg(figure, grid.title)
+
+
+def _name_layers(axes: Axes, layers: Sequence[str]) -> None:
+    """Write layers' names under a figure, upright if there is no room."""
     crowded = len(layers) > 8 or any(len(layer) > 8 for layer in layers)
     names = [layer if len(layer) <= _LONGEST_TICK else f"…{layer[1 - _LONGEST_TICK :]}"
              for layer in layers]  # fmt: skip
     axes.set_xticks(range(len(layers)), names, rotation=90 if crowded else 0)
-    figure.legend(frameon=False, labelcolor=_PLACEHOLDERS["ink"], fontsize=10, ncols=2,
-                  loc="outside upper right")  # fmt: skip
-    return _svg(figure, timeline.title)
 
 
 def _figure() -> tuple[Figure, Axes]:

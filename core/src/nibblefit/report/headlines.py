@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from nibblefit.report import wording
+from nibblefit.report.comparison import pruned_share
 from nibblefit.report.contents import Headline, Measured, Tone
 from nibblefit.report.exactness import exactness_of
 from nibblefit.report.sizes import NetworkSizes
@@ -23,7 +24,19 @@ def headlines(measured: Sequence[Measured], metric: str, reports: Mapping[str, R
         sizes: Sizes of the networks.
     """
     shown = [one for one in measured if one.final and metric in one.metrics]
-    return (*_accuracies(shown, metric, reports), *_size(sizes), *_exactness(reports.values()))
+    return (
+        *_accuracies(shown, metric, reports),
+        *_size(sizes),
+        *_pruned(measured),
+        *_exactness(reports.values()),
+    )
+
+
+def _pruned(measured: Sequence[Measured]) -> list[Headline]:
+    share = pruned_share(measured)
+    if share is None:
+        return []
+    return [Headline("Pruned", wording.metric("sparsity", share), "of the weights are zero")]
 
 
 def _accuracies(measured: Sequence[Measured], metric: str,

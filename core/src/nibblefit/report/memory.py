@@ -10,6 +10,9 @@ one picture:
 ``{"kind": "timeline", "title", "unit", "capacity": n,
 "spans": [{"layer", "access": "read" or "write", "start", "stop"}]}``
     Addresses every layer reads and writes, in the order of execution.
+
+``{"kind": "grid", "title", "unit", "bank", "capacity": n, "layers": [..], "used": [[..], ..]}``
+    How full equal memories are while each layer runs: per layer one number per memory.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nibblefit.errors import PluginError
-from nibblefit.report.contents import Banks, MemoryPicture, Span, Timeline
+from nibblefit.report.contents import Banks, Grid, MemoryPicture, Span, Timeline
 from nibblefit.results import Artifact
 
 
@@ -40,9 +43,11 @@ def _picture(entry: Any, target: str) -> MemoryPicture:
             return _banks(entry)
         if entry["kind"] == "timeline":
             return _timeline(entry)
+        if entry["kind"] == "grid":
+            return _grid(entry)
     except (KeyError, TypeError, ValueError) as error:
         raise _broken(target, f"{type(error).__name__}: {error}") from error
-    raise _broken(target, f"kind is {entry['kind']!r}; expected banks or timeline")
+    raise _broken(target, f"kind is {entry['kind']!r}; expected banks, timeline or grid")
 
 
 def _broken(target: str, reason: str) -> PluginError:
@@ -68,3 +73,12 @@ def _timeline(entry: Mapping[str, Any]) -> Timeline:
         for span in entry["spans"]
     )
     return Timeline(str(entry["title"]), str(entry["unit"]), int(entry["capacity"]), spans)
+
+
+def _grid(entry: Mapping[str, Any]) -> Grid:
+    layers = tuple(map(str, entry["layers"]))
+    used = tuple(tuple(map(int, row)) for row in entry["used"])
+    if len(used) != len(layers) or len({len(row) for row in used}) > 1:
+        raise ValueError(f"{len(layers)} layers, but rows of {[len(row) for row in used]} memories")
+    return Grid(str(entry["title"]), str(entry["unit"]), layers, used, int(entry["capacity"]),
+                str(entry.get("bank", "bank")))  # fmt: skip

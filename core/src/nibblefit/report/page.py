@@ -14,6 +14,7 @@ from nibblefit.report.contents import (
     Banks,
     Confusion,
     Contents,
+    Grid,
     Histogram,
     MemoryPicture,
     Training,
@@ -95,10 +96,23 @@ def _picture(picture: MemoryPicture) -> tuple[str, str, str]:
         used, room = sum(picture.used), sum(picture.capacity)
         share = 100 * used / room if room else 0.0
         note = f"{used:,} of {room:,} {picture.unit} in use ({share:.1f} %)"
+    elif isinstance(picture, Grid):
+        note = _fullest(picture)
     else:
         top = max((span.stop for span in picture.spans), default=0)
         note = f"highest address in use {top:,} of {picture.capacity:,} {picture.unit}"
     return picture.title, note, figures.memory_figure(picture)
+
+
+def _fullest(grid: Grid) -> str:
+    """Return which memory is fullest, and when."""
+    cells = ((used, bank, layer) for layer, row in zip(grid.layers, grid.used, strict=True)
+             for bank, used in enumerate(row))  # fmt: skip
+    used, bank, layer = max(cells, key=lambda cell: cell[0], default=(0, 0, ""))
+    return (
+        f"the darker, the fuller; {grid.bank} {bank} holds most, {used:,} of {grid.capacity:,} "
+        f"{grid.unit}, while '{layer}' runs"
+    )
 
 
 def _confusion(confusion: Confusion) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from typing import Any
 
 #: Metrics that are fractions of one and are shown in percent.
 FRACTIONS = ("top", "accuracy", "precision", "recall", "f1", "iou", "map", "ap")
+#: Metrics that are shown in percent as well, but say nothing about how good a network is.
+SHARES = ("sparsity",)
 
 
 def is_fraction(name: str) -> bool:
@@ -17,7 +19,7 @@ def is_fraction(name: str) -> bool:
 
 def metric(name: str, value: float) -> str:
     """Return a metric in percent with two decimals, as a size or count, or with four digits."""
-    if is_fraction(name):
+    if is_fraction(name) or name in SHARES:
         return f"{100 * value:.2f} %"
     if float(value).is_integer() and abs(value) < 2**53:
         return size(int(value)) if name.endswith("_bytes") else f"{int(value):,}"

@@ -2,6 +2,7 @@
 
 from nibblefit.runner.outcome import GateRecord, RunOutcome, SearchRecord, StepRecord
 from nibblefit.runner.pipeline import make_manager, make_plan, make_setting, run
+from nibblefit.runner.recipes import load_recipe
 from nibblefit.runner.silent import SilentReporter
 from nibblefit.runner.sources import RecipeSources, Sources
 
@@ -13,6 +14,7 @@ __all__ = [
     "SilentReporter",
     "Sources",
     "StepRecord",
+    "load_recipe",
     "make_manager",
     "make_plan",
     "make_setting",

@@ -10,6 +10,7 @@ from nibblefit.errors import LimitError, PluginError
 from nibblefit.plan import Gate
 from nibblefit.results import Report
 from nibblefit.runner.outcome import GateRecord
+from nibblefit.tasks.protocol import rises
 
 if TYPE_CHECKING:
     from nibblefit.tasks.protocol import Task
@@ -18,11 +19,6 @@ if TYPE_CHECKING:
 def metric_name(metric: str, task: Task) -> str:
     """Return a plan's metric; an empty one is the metric that ranks the task."""
     return metric or task.metric
-
-
-def rises(metric: str, task: Task) -> bool:
-    """Return whether a larger value of the metric is better."""
-    return task.maximize or metric != task.metric
 
 
 def metric_of(report: Report, metric: str, step: str) -> float:

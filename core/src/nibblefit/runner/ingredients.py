@@ -19,17 +19,21 @@ from nibblefit.workspace import Kind, Manifest, data_files, network_files
 
 #: Recipe sections, or single keys of one, that a stage reads. Seed and target always count.
 _READS: dict[Stage, tuple[str, ...]] = {
-    Stage.PREPARE: ("model", "task", "data", "quantize"),
+    Stage.PREPARE: ("model", "task", "data", "quantize", "prune.layers"),
     Stage.TRAIN: ("task", "data", "train", "evaluate.batch_size"),
-    Stage.PRUNE: ("task", "data"),
+    Stage.PRUNE: ("task", "data", "prune"),
     Stage.QUANTIZE: ("task", "data", "quantize"),
     Stage.COMPILE: ("task", "data", "quantize"),
     Stage.EVALUATE: ("task", "data", "evaluate"),
 }
 #: Keys that cannot change a result, whoever reads their section.
 _NO_EFFECT = frozenset({"data.workers", "evaluate.floor", "evaluate.max_drop"})
-#: Training phase that quantization settings cannot touch.
+#: Training phase of a step that names none.
 _FLOAT = "float"
+#: Training phases that quantization settings cannot touch, unless they touched what goes in.
+_FLOAT_PHASES = frozenset({_FLOAT, "recover"})
+#: Stages whose steps follow the quantization settings once something before them did.
+_FOLLOWING = frozenset({Stage.TRAIN, Stage.PRUNE, Stage.EVALUATE})
 #: Keys that only training reads.
 _TRAINING_ONLY = frozenset({"data.augment"})
 
@@ -55,8 +59,8 @@ def sections_read(step: Step, inputs: Sequence[Manifest]) -> tuple[str, ...]:
     Whatever comes after float training follows the quantization settings, too.
     """
     reads = list(_READS[step.stage])
-    if step.stage in (Stage.TRAIN, Stage.EVALUATE) and (
-        step.options.get("phase", _FLOAT) != _FLOAT or any(map(_is_late, inputs))
+    if step.stage in _FOLLOWING and (
+        step.options.get("phase", _FLOAT) not in _FLOAT_PHASES or any(map(_is_late, inputs))
     ):
         reads.append("quantize")
     return tuple(dict.fromkeys((*reads, *step.reads)))
@@ -80,17 +84,23 @@ def options_closed(step: Step, options: BaseModel) -> frozenset[str]:
 
 
 def _is_late(result: Manifest) -> bool:
-    """Return whether a result is past float training: integers, or trained in another phase."""
+    """Return whether a result is past float training: integers, or made with quantization."""
     phase = result.ingredients.get("plan.phase", _FLOAT)
-    return result.kind != Kind.MODEL or phase != _FLOAT
+    if result.kind != Kind.MODEL or phase not in _FLOAT_PHASES:
+        return True
+    followed = any(name.startswith("quantize.") for name in result.ingredients)
+    return followed and result.stage != Stage.PREPARE
 
 
-def ingredients_of(step: Step, setting: Setting, manager: Manager, inputs: Sequence[Manifest],
-                   files: Mapping[str, str]) -> dict[str, Any]:  # fmt: skip
+def ingredients_of(  # noqa: PLR0917 - the nouns that a result is made of
+    step: Step, setting: Setting, manager: Manager, inputs: Sequence[Manifest],
+                   files: Mapping[str, str], reference: Manifest | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Return everything the step's result depends on, as flat dotted names.
 
-    `files` are the digests of the user's files that the step reads, see `FileDigests`. Left out
-    on purpose: the torch device, thread and worker counts, and limits that gates check.
+    `files` are the digests of the user's files that the step reads, see `FileDigests`;
+    `reference` is the float model that an evaluation compares its subject with. Left out on
+    purpose: the torch device, thread and worker counts, and limits that gates check.
     """
     recipe = setting.recipe
     found: dict[str, Any] = {
@@ -109,7 +119,19 @@ def ingredients_of(step: Step, setting: Setting, manager: Manager, inputs: Seque
     for name in type(setting.options).model_fields:
         if name not in closed:
             _flatten(found, f"target.{name}", getattr(setting.options, name))
-    for read in sections_read(step, inputs):
+    found |= _recipe_entries(step, recipe, sections_read(step, inputs))
+    found.update(files)
+    for manifest in inputs:
+        found[f"result of {manifest.step.partition('@')[0]}"] = manifest.digest
+    if reference is not None:
+        found[f"compared with {reference.step.partition('@')[0]}"] = reference.digest
+    return found
+
+
+def _recipe_entries(step: Step, recipe: Recipe, reads: Sequence[str]) -> dict[str, Any]:
+    """Return what the step reads of the recipe and what can change its result."""
+    found: dict[str, Any] = {}
+    for read in reads:
         section, _, key = read.partition(".")
         if section == "train":
             _flatten(found, "train", recipe.train_for(step.name))
@@ -122,9 +144,6 @@ def ingredients_of(step: Step, setting: Setting, manager: Manager, inputs: Seque
         for name in list(found):
             if any(name == key or name.startswith(f"{key}.") for key in _TRAINING_ONLY):
                 del found[name]
-    found.update(files)
-    for manifest in inputs:
-        found[f"result of {manifest.step.partition('@')[0]}"] = manifest.digest
     return found
 
 

@@ -7,15 +7,22 @@ from pathlib import Path
 
 import nibblefit
 from nibblefit.errors import InterruptedRunError, NibblefitError, RecipeError
-from nibblefit.plan import Plan, Stage
+from nibblefit.plan import Plan
 from nibblefit.plugins import Manager, Plugin, load_extension, load_target
 from nibblefit.recipe import Recipe
-from nibblefit.recipe_file import check_train_steps, recipe_digest, target_options
+from nibblefit.recipe_file import (
+    check_recipe,
+    check_train_steps,
+    recipe_digest,
+    target_options,
+)
 from nibblefit.results import Status
 from nibblefit.run import Reporter
+from nibblefit.runner.environment import environment
 from nibblefit.runner.ingredients import Setting
 from nibblefit.runner.outcome import RunOutcome
 from nibblefit.runner.planning import Selection, check_plan, select, steps_of
+from nibblefit.runner.recipes import TRAINED, RecipeChecks, sentence_of
 from nibblefit.runner.silent import SilentReporter
 from nibblefit.runner.sources import RecipeSources, Sources
 from nibblefit.runner.steps import StepRunner
@@ -54,19 +61,14 @@ def run(
         InterruptedRunError: Ctrl-C; the same call goes on where it stopped.
     """
     reporter = reporter or SilentReporter()
+    check_recipe(recipe, RecipeChecks(target, extensions, own_sources=sources is not None))
     manager = make_manager(recipe, target, extensions)
     setting = make_setting(recipe, manager)
     plan = make_plan(recipe, manager, reporter)
     selection = select(plan, from_, until, (force,) if isinstance(force, str) else force)
-    run_folder = RunFolder(folder)
-    run_folder.create()
-    with RunLock(run_folder.path) as lock:
-        if lock.took_over:
-            reporter.say(f"going on after a run that was killed ({lock.took_over})")
-        run_folder.write_recipe(recipe)
-        run_folder.write_plan(tuple(item.name for item in plan))
-        runner = StepRunner(run_folder, manager, sources or RecipeSources(), reporter)
-        return _walk(plan, setting, selection, runner)
+    asked = sources or RecipeSources(manager.model_formats(), manager.data_readers())
+    runner = StepRunner(RunFolder(folder), manager, asked, reporter)
+    return _in_folder(plan, setting, selection, runner)
 
 
 def make_manager(recipe: Recipe, target: Plugin | None = None,
@@ -93,26 +95,37 @@ def make_plan(recipe: Recipe, manager: Manager, reporter: Reporter) -> Plan:
     """
     problems = []
     for finding in manager.recipe_problems(recipe):
-        place = f"{finding.where}: " if finding.where else ""
-        hint = f"; {finding.hint}" if finding.hint else ""
         if finding.status is Status.FAILED:
-            problems.append(f"{place}{finding.message}{hint}")
+            problems.append(sentence_of(finding))
         elif finding.status is Status.WARNING:
-            reporter.warn(f"{place}{finding.message}{hint}")
+            reporter.warn(sentence_of(finding))
     if problems:
         raise RecipeError(f"the recipe does not fit {manager.target}", problems=problems)
     plan = manager.plan(recipe)
     check_plan(plan, str(manager.owner("plan")))
-    trained = {Stage.TRAIN, Stage.PRUNE}
-    check_train_steps(recipe, [step.name for step in steps_of(plan) if step.stage in trained])
+    check_train_steps(recipe, [step.name for step in steps_of(plan) if step.stage in TRAINED])
     return plan
+
+
+def _in_folder(
+    plan: Plan, setting: Setting, selection: Selection, runner: StepRunner
+) -> RunOutcome:
+    """Walk a plan in the runner's folder, which belongs to this run alone meanwhile."""
+    folder = runner.folder
+    folder.create()
+    with RunLock(folder.path) as lock:
+        if lock.took_over:
+            runner.reporter.say(f"going on after a run that was killed ({lock.took_over})")
+        folder.write_recipe(setting.recipe)
+        folder.write_plan(tuple(item.name for item in plan))
+        return _walk(plan, setting, selection, runner)
 
 
 def _walk(plan: Plan, setting: Setting, selection: Selection, runner: StepRunner) -> RunOutcome:
     journal, folder = runner.folder.journal, runner.folder.path
     journal.write(
         "run", nibblefit=nibblefit.__version__, target=str(runner.manager.target),
-        recipe=recipe_digest(setting.recipe),
+        recipe=recipe_digest(setting.recipe), environment=environment(),
     )  # fmt: skip
     walker = Walker(runner, selection)
     try:

@@ -208,7 +208,14 @@ def _all_items(items: Sequence[PlanItem]) -> Iterator[PlanItem]:
             yield from _all_items(item.body)
 
 
+#: Stage that a plan may lack → what makes the plans of core and its plugins have it.
+_MISSING = {"prune": "set prune.sparsity in the recipe, such as --set prune.sparsity=0.5"}
+
+
 def _unknown(plan: Plan, name: str) -> InputError:
+    if name in set(Stage):
+        return InputError(f"the plan has no {name} step", hint=_MISSING.get(
+            name, f"steps: {', '.join(step.name for step in steps_of(plan))}"))  # fmt: skip
     known = [*_names(plan), *(step.stage.value for step in steps_of(plan))]
     return InputError(f"the plan has no step '{name}'; {did_you_mean(name, known)}",
                       hint=f"steps: {', '.join(step.name for step in steps_of(plan))}")  # fmt: skip

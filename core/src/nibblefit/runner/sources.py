@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nibblefit.errors import InputError
-from nibblefit.hooks import TargetInfo
+from nibblefit.errors import InputError, UnsupportedError, listed
+from nibblefit.hooks import DataReader, ModelFormat, RefusedFormat, TargetInfo
 from nibblefit.recipe import Recipe
 from nibblefit.recipe_file import digest_of
 
@@ -33,10 +34,21 @@ class Sources(Protocol):
 
 
 class RecipeSources:
-    """Sources that do what the recipe says. Data sets and tasks are made once per setting."""
+    """Sources that do what the recipe says. Data sets and tasks are made once per setting.
 
-    def __init__(self) -> None:
+    Args:
+        formats: Network files that plugins read or refuse.
+        readers: Data sets that plugins bring.
+    """
+
+    def __init__(
+        self,
+        formats: Sequence[ModelFormat | RefusedFormat] = (),
+        readers: Sequence[DataReader] = (),
+    ) -> None:
         self._made: dict[str, Any] = {}
+        self._formats = tuple(formats)
+        self._readers = tuple(readers)
 
     def device(self, recipe: Recipe) -> str:
         """Return the torch device, and apply the recipe's thread count to this process."""
@@ -68,19 +80,34 @@ class RecipeSources:
 
         key = digest_of(["data", recipe.data, recipe.run.seed, recipe.folder])
         if key not in self._made:
-            self._made[key] = make_data(recipe, info.input_range)
+            self._made[key] = make_data(recipe, info.input_range, self._readers)
         data: DataSource = self._made[key]
         return data
 
     def network(self, recipe: Recipe, info: TargetInfo) -> Graph:
-        """Return the source network; its random weights follow the recipe's seed."""
+        """Return the source network; its random weights follow the recipe's seed.
+
+        Raises:
+            UnsupportedError: It has several inputs, which no data set serves.
+        """
         import torch
 
-        from nibblefit.nn.load import load_source
+        from nibblefit.nn.load import load_source, states_its_shape
 
         shape = recipe.model.input_shape
-        if not shape and not recipe.model.source.endswith(".onnx"):
+        if not shape and not states_its_shape(recipe.model.source, self._formats):
             shape = tuple(self.data(recipe, info).input_shape)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.run.seed)
-            return load_source(recipe.model, Path(recipe.folder), shape)
+            graph = load_source(
+                recipe.model, Path(recipe.folder), shape,
+                formats=self._formats, seed=recipe.run.seed,
+            )  # fmt: skip
+        if len(graph.inputs) != 1:
+            raise UnsupportedError(
+                f"the network of {recipe.model.source} has {len(graph.inputs)} inputs "
+                f"({listed(graph.inputs)}); a data set gives one per sample",
+                hint="join the inputs along the channels in the data, and take them apart with a "
+                "slice in the network",
+            )
+        return graph

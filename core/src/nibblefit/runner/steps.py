@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nibblefit.errors import NibblefitError, StageError, WorkspaceError
 from nibblefit.ir.graph import frozen_mapping
+from nibblefit.models import Model
 from nibblefit.plan import Stage, Step
 from nibblefit.plugins import Manager
 from nibblefit.recipe_file import digest_of
@@ -61,6 +62,12 @@ class Result:
         """Return the value, freshly read."""
         return self.folder.load()
 
+    def model(self) -> Model:
+        """Return the value of a step that makes a model."""
+        value = self.load()
+        assert isinstance(value, Model)  # the walker takes no other kind for a reference
+        return value
+
     def report(self) -> Report:
         """Return the value of an evaluate step."""
         value = self.load()
@@ -78,6 +85,7 @@ class Order:
         place: Where its folder is.
         setting: The recipe in force.
         inputs: The results that go in; none for prepare.
+        reference: The model behind the integers that the step evaluates, if it does.
         force: Run even if the result could be reused.
         only_reuse: Refuse to run: the user starts after this step.
     """
@@ -87,6 +95,7 @@ class Order:
     place: Place
     setting: Setting
     inputs: tuple[Result, ...]
+    reference: Result | None = None
     force: bool = False
     only_reuse: bool = False
 
@@ -119,7 +128,10 @@ class StepRunner:
         folder = self.folder.step(order.place)
         inputs = [result.manifest for result in order.inputs]
         files = self._files.read_by(order.step, order.setting.recipe)
-        ingredients = ingredients_of(order.step, order.setting, self.manager, inputs, files)
+        reference = order.reference.manifest if order.reference else None
+        ingredients = ingredients_of(
+            order.step, order.setting, self.manager, inputs, files, reference
+        )
         earlier, reason = _reusable(folder, ingredients)
         if earlier is not None and not order.force:
             return self._reuse(order, folder, earlier)
@@ -191,6 +203,7 @@ class StepRunner:
             data=self.sources.data(recipe, info),
             step_options=frozen_mapping(step.options),
             artifact_folder=is_artifact[0].folder.path if is_artifact else new,
+            reference=order.reference.model() if order.reference else None,
         )
 
     def _call(self, order: Order, run: Run) -> Value:
@@ -198,6 +211,8 @@ class StepRunner:
         if stage is Stage.PREPARE:
             from nibblefit.ir.store import save_graph
 
+            for note in getattr(run.data, "notes", ()):
+                run.reporter.warn(note)
             graph = self.sources.network(order.setting.recipe, self.manager.target.info)
             save_graph(graph, run.folder / SOURCE)
             value: Value = self.manager.call_stage(stage, run, graph=graph)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nibblefit.errors import LimitError, PluginError, RecipeError, UnsupportedError
-from nibblefit.plan import Candidates, Gate, PlanItem, Repeat, Step
+from nibblefit.plan import Candidates, Gate, PlanItem, Repeat, Stage, Step
 from nibblefit.recipe_file import override_recipe, target_options
 from nibblefit.results import Report, Table
 from nibblefit.runner.gates import (
@@ -17,13 +17,13 @@ from nibblefit.runner.gates import (
     limit_text,
     metric_name,
     metric_of,
-    rises,
 )
 from nibblefit.runner.ingredients import Setting
 from nibblefit.runner.outcome import GateRecord, SearchRecord
 from nibblefit.runner.planning import TAKES, Selection, steps_of
 from nibblefit.runner.steps import Order, Result, StepRunner
-from nibblefit.workspace import Place
+from nibblefit.tasks.protocol import rises
+from nibblefit.workspace import Kind, Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +106,15 @@ class Walker:
                 return self._search(item, folder, state)
 
     def _step(self, step: Step, folder: str, state: State) -> State:
+        inputs = _inputs(step, state)
+        evaluates = step.stage is Stage.EVALUATE
         order = Order(
             step=step,
             name=step.name + state.suffix,
             place=(*state.place, folder),
             setting=state.setting,
-            inputs=_inputs(step, state),
+            inputs=inputs,
+            reference=_model_behind(inputs[0], state) if evaluates else None,
             force=step.name in self.selection.forced and not self._only_reuse,
             only_reuse=self._only_reuse,
         )
@@ -254,6 +257,20 @@ def _inputs(step: Step, state: State) -> tuple[Result, ...]:
         return (state.results[step.subject],)
     fitting = [r for r in state.results.values() if r.manifest.kind in takes]
     return (fitting[-1],)  # the plan's check has made sure that there is one
+
+
+def _model_behind(subject: Result, state: State) -> Result | None:
+    """Return the model that integers, or files of them, were made from; None for a model.
+
+    Found by content: a manifest records the digests of what went in.
+    """
+    above: Result | None = subject
+    while above is not None and above.manifest.kind != Kind.MODEL:
+        recorded = above.manifest.ingredients
+        digests = {recorded[key] for key in recorded if key.startswith("result of ")}
+        made = [one for one in state.results.values() if one.manifest.digest in digests]
+        above = made[-1] if made else None
+    return None if above is subject else above
 
 
 def _table(item: Candidates, tried: Sequence[_Tried]) -> Table:

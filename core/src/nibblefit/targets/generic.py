@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nibblefit.hooks import API, TargetInfo, hookimpl
+from nibblefit.quantization.layer_options import LayerOptions
 from nibblefit.targets.generic_options import GenericOptions, numerics_of
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Generic:
         numerics=numerics_of(GenericOptions()),
         options=GenericOptions,
         manual="docs/targets/generic.md",
+        layer_options=LayerOptions,
     )
 
     @hookimpl

@@ -60,7 +60,7 @@ class GenericOptions(BaseModel):
     )
 
 
-#: No float meaning exists for bitwise words, and dropout vanishes.
+#: Bitwise words need one scale for all data, which this target does not have; dropout vanishes.
 _OPERATORS = (
     (MOVERS | WEIGHTED | ELEMENTWISE)
     - {Op.OR, Op.XOR, Op.DROPOUT}

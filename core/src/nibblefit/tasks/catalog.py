@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, TypeAlias
 
-from nibblefit.errors import NibblefitError, PluginError, RecipeError, did_you_mean
+from nibblefit.errors import NibblefitError, PluginError, RecipeError, did_you_mean, listed
+from nibblefit.recipe_file.explain import shown
 from nibblefit.tasks.protocol import Task
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from nibblefit.data.source import DataSource
     from nibblefit.recipe import Recipe
 
@@ -50,6 +54,44 @@ BUILT_IN: Mapping[str, TaskFactory] = {
 }
 
 
+#: Kind → class of its ``task.options``; the modules import torch, so they wait until asked for.
+_OPTIONS: Mapping[str, tuple[str, str]] = {
+    "classification": ("nibblefit.tasks.classification", "ClassificationOptions"),
+    "detection": ("nibblefit.tasks.detection", "DetectionOptions"),
+    "segmentation": ("nibblefit.tasks.segmentation", "SegmentationOptions"),
+    "reconstruction": ("nibblefit.tasks.reconstruction", "ReconstructionOptions"),
+}
+
+
+def kinds() -> list[str]:
+    """Return every known ``task.kind``."""
+    return sorted({*BUILT_IN, *(entry.name for entry in entry_points(group=GROUP))})
+
+
+def unknown_kind(kind: str) -> str:
+    """Return what to say about a ``task.kind`` that nobody offers."""
+    known = kinds()
+    close = did_you_mean(kind, known)
+    rest = "" if close.startswith("known") else f" (known: {listed(known)})"
+    return f"task.kind = {shown(kind)}: there is no such task; {close}{rest}"
+
+
+def options_of(kind: str) -> type[BaseModel] | None:
+    """Return what ``task.options`` may hold; None where only the task itself knows.
+
+    A task of another package says it by an attribute `options` of its factory, a pydantic model.
+    """
+    if kind in _OPTIONS:
+        module, name = _OPTIONS[kind]
+        model: type[BaseModel] = getattr(import_module(module), name)
+        return model
+    offered = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if kind not in offered:
+        return None
+    declared: type[BaseModel] | None = getattr(_loaded(offered[kind]), "options", None)
+    return declared
+
+
 def make_task(recipe: Recipe, data: DataSource) -> Task:
     """Return the recipe's task for a data set.
 
@@ -63,26 +105,39 @@ def make_task(recipe: Recipe, data: DataSource) -> Task:
         return BUILT_IN[kind](recipe, data)
     if kind in offered:
         return _from_entry_point(offered[kind], recipe, data)
-    known = sorted({*BUILT_IN, *offered})
-    raise RecipeError(
-        f"task.kind is {kind!r}, known are {', '.join(known)}",
-        hint=did_you_mean(kind, known),
+    raise RecipeError(unknown_kind(kind))
+
+
+def _package(entry: EntryPoint) -> str:
+    return f" ({entry.dist.name} {entry.dist.version})" if entry.dist else ""
+
+
+def _loaded(entry: EntryPoint) -> TaskFactory:
+    try:
+        factory: TaskFactory = entry.load()
+    except NibblefitError:
+        raise
+    except Exception as error:
+        raise _failed(entry, error) from error
+    return factory
+
+
+def _failed(entry: EntryPoint, error: Exception) -> PluginError:
+    return PluginError(
+        f"task '{entry.name}' of {entry.value}{_package(entry)} failed: "
+        f"{type(error).__name__}: {error}",
+        hint="report it to the package's author",
     )
 
 
 def _from_entry_point(entry: EntryPoint, recipe: Recipe, data: DataSource) -> Task:
-    package = f" ({entry.dist.name} {entry.dist.version})" if entry.dist else ""
+    package = _package(entry)
     try:
-        factory: TaskFactory = entry.load()
-        made = factory(recipe, data)
+        made = _loaded(entry)(recipe, data)
     except NibblefitError:
         raise
     except Exception as error:
-        raise PluginError(
-            f"task '{entry.name}' of {entry.value}{package} failed: "
-            f"{type(error).__name__}: {error}",
-            hint="report it to the package's author",
-        ) from error
+        raise _failed(entry, error) from error
     if not isinstance(made, Task):
         raise PluginError(
             f"task '{entry.name}' of {entry.value}{package} returned {type(made).__name__}, "

@@ -6,6 +6,7 @@ go through these methods only. Torch is imported by implementations, not here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -28,9 +29,20 @@ class MetricSink(Protocol):
         """Return metrics plus tables and plot arrays (confusion matrix …)."""
 
 
+#: Parts of a metric's name that say that less of it is better: costs and errors.
+_COSTS = frozenset({
+    "loss", "error", "errors", "err", "mse", "rmse", "mae", "mape", "epe", "distance", "perplexity",
+    "bytes", "macs", "flops", "parameters", "seconds", "cycles", "latency", "energy", "power",
+    "misses", "wer", "cer", "fpr", "fnr",
+})  # fmt: skip
+
+
 @runtime_checkable
 class Task(Protocol):
     """What a network is trained and judged for.
+
+    A task may also have `directions`, a mapping from the names of further metrics to whether
+    larger is better; `rises` says what holds for those it leaves out.
 
     Attributes:
         name: ``classification``, ``detection``, ``segmentation``, ``reconstruction``.
@@ -53,3 +65,23 @@ class Task(Protocol):
 
     def collate(self, samples: Sequence[tuple[Any, Any]]) -> tuple[torch.Tensor, Any]:
         """Join (input, target) samples into (batch tensor, batch target)."""
+
+
+def rises(metric: str, task: Task | None = None) -> bool:
+    """Return whether a larger value of a metric is better.
+
+    What the task says counts: of the metric that ranks it by `maximize`, of others by
+    `directions`. Otherwise a name with a word for a cost or an error in it (``weight_bytes``,
+    ``depth/rmse``) is better when smaller, every other when larger.
+
+    Args:
+        metric: Name of the metric.
+        task: The task, if it is known.
+    """
+    if task is not None:
+        if metric == task.metric:
+            return task.maximize
+        stated: Mapping[str, bool] = getattr(task, "directions", {})
+        if metric in stated:
+            return bool(stated[metric])
+    return not _COSTS & set(re.split(r"[^a-z]+", metric.lower()))

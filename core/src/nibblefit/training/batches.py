@@ -153,7 +153,7 @@ class TrainingBatches(Dataset[Batch]):
         indices, weight = self._shares(epoch)[position]
         inputs, target = self._reader.read(indices)
         if self._augment.active:
-            inputs = self._augment(inputs, epoch, indices)
+            inputs, target = self._augment.changed(inputs, target, epoch, indices)
         return Batch(inputs, target, weight, len(indices))
 
     def _shares(self, epoch: int) -> list[tuple[Indices, float]]:

@@ -10,7 +10,7 @@ from torch import nn
 
 from nibblefit.data.augment import Augmentation
 from nibblefit.data.source import DataSource, Split
-from nibblefit.errors import MissingExtraError, RecipeError
+from nibblefit.errors import MissingExtraError
 from nibblefit.models import Mask
 from nibblefit.recipe import TrainSection
 from nibblefit.run import Run
@@ -85,12 +85,6 @@ def _job(  # noqa: PLR0917 - as above
          parts: tuple[TrainingPart, ...]) -> Job:  # fmt: skip
     section = run.recipe.data
     augment = Augmentation.from_recipe(section.augment, run.seed, data.input_shape)
-    if augment.options.moves and task.name != "classification":
-        raise RecipeError(
-            f"data.augment moves the inputs, and the targets of task '{task.name}' would have to "
-            "move with them",
-            hint="use noise only, or augment in a python data source",
-        )
     return Job(network, task, data, settings, parts, augment, run.seed, run.device, run.folder,
                run.scratch, section.workers, run.recipe.evaluate.batch_size)  # fmt: skip
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+
 from torch import Tensor, nn
 
-from nibblefit.errors import PluginError, RecipeError
+from nibblefit.errors import PluginError, RecipeError, listed
 
 
 def parameters_by_name(network: nn.Module) -> dict[str, nn.Parameter]:
@@ -47,10 +51,45 @@ def tensor_called(network: nn.Module, name: str, why: str) -> Tensor:
     return found
 
 
-def require_matches(patterns: object, matched: int, where: str) -> None:
-    """Raise RecipeError if patterns of the recipe matched nothing."""
-    if matched == 0:
+def require_matches(
+    patterns: Sequence[str], taken: Collection[str], names: Sequence[str], where: str
+) -> None:
+    """Raise RecipeError if patterns of the recipe took no parameter.
+
+    Args:
+        patterns: Globs of one group.
+        taken: What they took.
+        names: All parameters.
+        where: The group.
+    """
+    if taken:
+        return
+    if any(fnmatchcase(name, pattern) for name in names for pattern in patterns):
         raise RecipeError(
-            f"{where}: {patterns} matches no parameter that is still free",
-            hint="an earlier group may have taken them; compare with the layer names of `inspect`",
+            f"{where}: {list(patterns)} matches no parameter that is still free",
+            hint="an earlier group has taken them: put the narrower group first",
         )
+    raise RecipeError(
+        f"{where}: {list(patterns)} matches no parameter; {_closest(patterns, names)}",
+        hint="parameters are called like the network's weights, such as 'conv1.weight'",
+    )
+
+
+def unmatched_group(part: str, patterns: Sequence[str], names: Sequence[str]) -> PluginError:
+    """Return the error of a training part whose group matches no parameter of the network."""
+    return PluginError(
+        f"training part '{part}': its parameter group {list(patterns)} matches no parameter; "
+        f"{_closest(patterns, names)}",
+        hint="patterns are matched with the names of the graph's constants ('conv1.weight'); "
+        "offer no group where there is nothing to match",
+    )
+
+
+def _closest(patterns: Sequence[str], names: Sequence[str]) -> str:
+    """Return the parameter most like a pattern without its wildcards, or what there is."""
+    for pattern in patterns:
+        # A glob says less than a name: it may resemble one only faintly.
+        close = get_close_matches(pattern.strip("*?.")[:100], names, n=1, cutoff=0.4)
+        if close:
+            return f"did you mean '{close[0]}'?"
+    return f"known: {listed(sorted(names))}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, TypeAlias
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from nibblefit.data.options import ReaderOptions, read_options
 from nibblefit.errors import UnsupportedError
 from nibblefit.recipe import TrainSection
-from nibblefit.training.naming import parameters_by_name, require_matches
+from nibblefit.training.naming import parameters_by_name, require_matches, unmatched_group
 from nibblefit.training.parts import ParameterGroup, TrainingPart
 
 #: Parameter name → what the optimizer remembers about it (momentum, squares, step count).
@@ -51,17 +51,15 @@ def build_optimizer(
     factor 0 are left out: neither gradient, decay nor momentum moves them.
 
     Raises:
-        RecipeError: A group of the recipe matches nothing.
+        RecipeError: A group of the recipe matches nothing that is still free.
+        PluginError: A group of a part matches nothing at all.
         UnsupportedError: Nothing is left to train.
     """
-    free = {n: p for n, p in parameters_by_name(network).items() if p.requires_grad}
+    named = parameters_by_name(network)
+    free = {n: p for n, p in named.items() if p.requires_grad}
     groups: list[dict[str, Any]] = []
-    own = recipe_groups(settings)
-    offered = [group for part in parts for group in part.parameter_groups(network)]
-    for number, group in enumerate([*own, *offered, ParameterGroup(("*",))]):
-        taken = [n for n in free if any(fnmatchcase(n, pattern) for pattern in group.patterns)]
-        if number < len(own):
-            require_matches(list(group.patterns), len(taken), f"train.parameter_groups[{number}]")
+    for group in _offered(settings, parts, network):
+        taken = [n for n in free if _matches(n, group.patterns)]
         parameters = [free.pop(name) for name in taken]
         if parameters and group.learning_rate_factor > 0:
             decay = settings.weight_decay if group.weight_decay is None else group.weight_decay
@@ -73,6 +71,29 @@ def build_optimizer(
             hint="set epochs = 0 for this step, or free some parameters",
         )
     return _make(settings, groups)
+
+
+def _offered(
+    settings: TrainSection, parts: Sequence[TrainingPart], network: nn.Module
+) -> Iterator[ParameterGroup]:
+    """Yield the recipe's groups, those of the parts, and the one for the rest."""
+    names = list(parameters_by_name(network))
+    free = {n for n, p in parameters_by_name(network).items() if p.requires_grad}
+    for number, group in enumerate(recipe_groups(settings)):
+        taken = {n for n in free if _matches(n, group.patterns)}
+        require_matches(group.patterns, taken, names, f"train.parameter_groups[{number}]")
+        free -= taken
+        yield group
+    for part in parts:
+        for group in part.parameter_groups(network):
+            if not any(_matches(name, group.patterns) for name in names):
+                raise unmatched_group(part.name, group.patterns, names)
+            yield group
+    yield ParameterGroup(("*",))
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _make(settings: TrainSection, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:

@@ -42,7 +42,10 @@ class ParameterGroup:
     """Optimizer settings for some parameters; the first matching group wins.
 
     Attributes:
-        patterns: fnmatch patterns on parameter names.
+        patterns: fnmatch patterns on parameter names: those of the graph's constants
+            (``conv1.weight``, also for parameters torch itself would call otherwise), and torch's
+            own name for what the graph does not have, such as a threshold of the target's module.
+            A group that matches nothing is refused with the closest name.
         learning_rate_factor: Multiplies the recipe's rate; 0 freezes.
         weight_decay: Replaces the recipe's decay; None keeps it.
     """

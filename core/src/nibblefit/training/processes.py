@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import pickle
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,9 +17,9 @@ from threading import Thread
 from typing import Any
 
 import torch
-from torch.multiprocessing.spawn import start_processes
+from torch.multiprocessing.spawn import ProcessExitedException, start_processes
 
-from nibblefit.errors import InputError, NibblefitError
+from nibblefit.errors import InputError, InterruptedRunError, NibblefitError
 from nibblefit.training.feed import Feed, QueueFeed, Silence, forward
 from nibblefit.training.job import Job
 
@@ -33,6 +34,7 @@ def run_processes(job: Job, feed: Feed) -> None:
     Raises:
         InputError: The job cannot be sent to another process, or there are too few GPUs.
         NibblefitError: Whatever a process reported.
+        InterruptedRunError: A process was killed from outside.
     """
     count = job.settings.processes
     if job.device.startswith("cuda") and torch.cuda.device_count() < count:
@@ -99,13 +101,36 @@ def _follow(started: Any, queue: Any, feed: Feed) -> None:
         while not ended:
             ended = started.join(timeout=POLL)
             failure = _drain(queue, feed) or failure
-    except Exception:
+    except Exception as error:
         # A process that ends in an explained error says so in the queue before it goes.
         failure = _drain(queue, feed) or failure
         if failure is None:
-            raise
+            killed = _killed(started, error)
+            if killed is None:
+                raise
+            raise killed from error
     if failure is not None:
         raise failure
+
+
+def _killed(started: Any, error: Exception) -> InterruptedRunError | None:
+    """Return what to say if a process was killed from outside; None if it failed by itself.
+
+    The other processes then fail as well, for want of an answer, and may be noticed first; those
+    that torch ends after that get SIGTERM.
+    """
+    own = error.exit_code if isinstance(error, ProcessExitedException) else 0
+    codes = [process.exitcode or 0 for process in started.processes]
+    # At the moment of the first failure the killed process may not be collected yet.
+    fatal = [c for c in (own, *codes) if c < 0 and (c != -signal.SIGTERM or c == own)]
+    if not fatal:
+        return None
+    name = signal.Signals(-fatal[0]).name
+    return InterruptedRunError(
+        f"a training process was killed from outside ({name}); checkpoints are kept",
+        hint="run the same command again to go on from the last one; if memory ran out, lower "
+        "train.batch_size or train.processes",
+    )
 
 
 def _drain(queue: Any, feed: Feed) -> NibblefitError | None:

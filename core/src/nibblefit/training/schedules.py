@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from pydantic import Field
@@ -49,6 +49,16 @@ class OneCycleOptions(ReaderOptions):
     end: float = Field(default=1e-4, ge=0, le=1, description="Factor at the end.")
 
 
+#: Name for ``train.schedule`` → what its ``train.schedule_options`` may hold.
+OPTIONS: Mapping[str, type[ReaderOptions]] = {
+    "constant": ConstantOptions,
+    "cosine": CosineOptions,
+    "step": StepOptions,
+    "poly": PolyOptions,
+    "onecycle": OneCycleOptions,
+}
+
+
 def make_schedule(settings: TrainSection, steps: int) -> Schedule:
     """Return the recipe's schedule for a training of `steps` optimizer steps.
 
@@ -72,19 +82,14 @@ def make_schedule(settings: TrainSection, steps: int) -> Schedule:
     return factor
 
 
-def _options(settings: TrainSection, kind: type[ReaderOptions]) -> ReaderOptions:
-    where = f"schedule {settings.schedule}"
+def _options(settings: TrainSection) -> ReaderOptions:
+    where, kind = f"schedule {settings.schedule}", OPTIONS[settings.schedule]
     return read_options(kind, settings.schedule_options, where, "train.schedule_options")
 
 
 def _body(settings: TrainSection, warmed: float) -> Callable[[float], float]:
     """Return the factor as a function of progress 0…1 after the warm-up."""
-    kinds: dict[str, type[ReaderOptions]] = {
-        "cosine": CosineOptions,
-        "step": StepOptions,
-        "poly": PolyOptions,
-    }
-    options = _options(settings, kinds.get(settings.schedule, ConstantOptions))
+    options = _options(settings)
     if isinstance(options, CosineOptions):
         floor = options.floor
         return lambda x: floor + (1.0 - floor) * 0.5 * (1.0 + math.cos(math.pi * x))
@@ -101,7 +106,7 @@ def _body(settings: TrainSection, warmed: float) -> Callable[[float], float]:
 
 
 def _one_cycle(settings: TrainSection, steps: int) -> Schedule:
-    options = _options(settings, OneCycleOptions)
+    options = _options(settings)
     assert isinstance(options, OneCycleOptions)
     rising = max(1, round((settings.warmup or options.rise) * steps))
     falling = max(1, steps - rising)

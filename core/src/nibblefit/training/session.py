@@ -10,6 +10,7 @@ from torch import nn
 
 from nibblefit.data.source import Split
 from nibblefit.errors import InputError, LimitError
+from nibblefit.tasks.protocol import rises
 from nibblefit.training.batches import BatchPlan, SplitReader, TrainingBatches
 from nibblefit.training.checkpoints import checkpoints, save_checkpoint
 from nibblefit.training.evaluation import validate
@@ -162,7 +163,7 @@ class Session:
         stop = False
         if value is not None and all(part.settled(ended) for part in self.job.parts):
             best = None if state.best is None else state.best.value
-            if is_better(value, best, maximize=task.maximize):
+            if is_better(value, best, maximize=rises(task.metric, task)):
                 state.best = Best(state.epoch, value, copied_weights(self.network))
                 state.stale = 0
             else:

@@ -76,6 +76,8 @@ def _source_files(source: str, base: Path) -> Iterator[Path]:
             yield from path.parent.glob(f"{path.stem}*.data")
     elif location.endswith(".py"):
         yield from _code_files(base / location, set())
+    elif (base / source).is_file():  # a format that a plugin reads
+        yield base / source
     else:
         module = _module_file(location.split("."), base)
         if module is not None:

@@ -117,11 +117,18 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         before, after = old.get(name), new.get(name)
         if name in old and name in new and canonical_json(before) == canonical_json(after):
             continue
-        if name.startswith(("result of ", "file ")):
+        if _is_table(name, before, new) or _is_table(name, after, old):
+            continue  # said by the keys of the table
+        if name.startswith(("result of ", "compared with ", "file ")):
             found.append(f"{name} changed")
         else:
             found.append(f"{name} {_shown(before, name in old)} → {_shown(after, name in new)}")
     return found
+
+
+def _is_table(name: str, value: Any, other: Mapping[str, Any]) -> bool:
+    """Return whether a value that is not set is a table on the other side."""
+    return value is None and any(key.startswith(f"{name}.") for key in other)
 
 
 def _shown(value: Any, present: bool) -> str:

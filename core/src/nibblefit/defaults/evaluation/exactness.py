@@ -87,7 +87,7 @@ def check_exactness(
             done = engine.run(codes, state or None, keep="all")
             fast.check(judged.tensors, done.tensors, graph, first)
             if simulation is not None:
-                found = _simulated(simulation, codes)
+                found = _simulated(simulation, codes, state)
                 known = {name: judged.tensors[name] for name in judged.tensors if name in found}
                 trained.check(known, found, graph, first)
             state = dict(judged.state)
@@ -96,10 +96,12 @@ def check_exactness(
     return fast.finding(count), _simulation_finding(trained, simulation, model, count)
 
 
-def _simulated(simulation: Any, codes: Mapping[str, IntArray]) -> dict[str, IntArray]:
+def _simulated(simulation: Any, codes: Mapping[str, IntArray],
+               state: Mapping[str, IntArray]) -> dict[str, IntArray]:  # fmt: skip
     (name,) = codes
+    given = {"state": state} if state else {}
     with torch.no_grad():
-        found = simulation(torch.from_numpy(np.ascontiguousarray(codes[name])))
+        found = simulation(torch.from_numpy(np.ascontiguousarray(codes[name])), **given)
     return {key: value.cpu().numpy() for key, value in found.items()}
 
 
@@ -108,7 +110,7 @@ def _simulation_finding(tally: _Tally, simulation: Any, model: Model | None,
     if simulation is not None:
         return tally.finding(count)
     if model is None:
-        message = "the float model behind this graph is not in the run folder"
+        message = "the float model behind this graph is not known"
         return Finding(SIMULATION_RULE, Status.SKIPPED, message)
     message = "training of this target has no simulation of its own"
     return Finding(SIMULATION_RULE, Status.NOT_APPLICABLE, message)

@@ -137,7 +137,8 @@ def build_matmul(task: Task) -> Kernel:
             return (torch.matmul(row, right)[..., 0, :],)
         return (torch.matmul(_with_rank(left, rank), _with_rank(right, rank)),)
 
-    return Kernel(call, raw, f"torch {_words(dtype)} matmul", f"sums of at most {bound}", bound)
+    return Kernel(call, raw, f"torch {_words(dtype)} matmul", f"sums of at most {bound}", bound,
+                  is_float=dtype.is_floating_point)  # fmt: skip
 
 
 def build_scale_offset(task: Task) -> Kernel:

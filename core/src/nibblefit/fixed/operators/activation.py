@@ -13,7 +13,8 @@ from nibblefit.fixed.steps import Steps
 
 def relu(x: Array) -> Array:
     """Return ``max(x, 0)``."""
-    return np.maximum(x, x.dtype.type(0))
+    positive: Array = np.maximum(x, x.dtype.type(0))
+    return positive
 
 
 def clip(x: Array, lo: float | None, hi: float | None) -> Array:

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from nibblefit.errors import UnsupportedError
-from nibblefit.nn.capture.recorder import STALE, UNKNOWN, Recorder
+from nibblefit.nn.capture.recorder import STALE, UNKNOWN, WORD, Recorder
 
 
 def flat_outputs(result: Any, network: str) -> list[Tensor]:
@@ -42,6 +42,11 @@ def output_name(recorder: Recorder, tensor: Tensor, network: str) -> str:
             f"network '{network}' returns a tensor of shape {tuple(tensor.shape)} that was not "
             f"computed from its input by functions that can be recorded",
             hint="compute outputs from the input with torch functions; leave constants out",
+        )
+    if name == WORD:
+        raise UnsupportedError(
+            f"network '{network}' returns whole numbers of shape {tuple(tensor.shape)}",
+            hint="divide a word by 2^(fractional bits), so that the output is a real value",
         )
     if name in {STALE, UNKNOWN}:
         raise UnsupportedError(

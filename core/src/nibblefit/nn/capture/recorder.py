@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from nibblefit.errors import GraphError
+from nibblefit.ir.ops import Op
 from nibblefit.nn.builder import GraphBuilder
 from nibblefit.nn.capture.call import Call, Handler
 from nibblefit.nn.capture.functions import function_name
@@ -25,11 +26,14 @@ from nibblefit.nn.capture.refusal import (
 )
 from nibblefit.nn.capture.weights import Weights
 from nibblefit.nn.capture.widths import SAME_VALUES, in_full_width, narrows
+from nibblefit.nn.integers import INTEGER_TYPES, ROUNDINGS, Word, followed, rounded
 from nibblefit.nn.problems import Problem, Refused
 
 #: Name of an activation that came out of a refused call; what follows is run but not recorded.
 UNKNOWN = ""
 STALE = "\0stale"
+#: A tensor of whole numbers, see `nibblefit.nn.integers`; it has no name in the graph.
+WORD = "\0word"
 
 #: Questions about an activation that do not look at its values.
 _METADATA = frozenset({
@@ -67,6 +71,7 @@ class Recorder(TorchFunctionMode):
         self.problems: list[Problem] = []
         self._handlers = handlers
         self._tracked: dict[int, Tracked] = {}
+        self._words: dict[int, Word] = {}
 
     def track(self, tensor: Tensor, name: str) -> None:
         """Note that `tensor` is the activation called `name`."""
@@ -90,6 +95,8 @@ class Recorder(TorchFunctionMode):
                 self._refuse(name, "it draws random numbers",
                              "use nn.Dropout, or move the noise into augmentation")  # fmt: skip
             return func(*args, **kwargs)
+        if self._makes_word(name, used):
+            return self._followed(func, name, used, args, kwargs)
         if name in SAME_VALUES:
             return self._same_values(func, name, used[0], args, kwargs)
         versions = [_version(t) for t in used]
@@ -110,6 +117,52 @@ class Recorder(TorchFunctionMode):
         for output, made_name in zip(_tensors(result), made):
             self.track(output, made_name)
         return result
+
+    def _makes_word(self, name: str, used: Sequence[Tensor]) -> bool:
+        states = [self._tracked[id(t)].name for t in used]
+        if UNKNOWN in states or STALE in states:
+            return False
+        is_metadata = name in _METADATA - {"type"} or name.startswith(".")
+        return (name in ROUNDINGS or WORD in states) and not is_metadata
+
+    def _followed(
+        self, func: Callable[..., Any], name: str, used: Sequence[Tensor], args: Any, kwargs: Any
+    ) -> Any:
+        """Follow whole numbers until they are an activation again; see `integers`."""
+        is_same = name in SAME_VALUES
+        result = in_full_width(func, args, kwargs) if is_same else func(*args, **kwargs)
+        if not isinstance(result, Tensor) or any(result is t for t in used):
+            self._refuse(name, VALUES_REASON, VALUES_HINT)
+            return result
+        try:
+            made = self._word_or_name(name, used, args, kwargs, result)
+        except Refused as refused:
+            self._refuse(name, refused.reason, refused.hint)
+            made = UNKNOWN
+        if isinstance(made, Word):
+            self._words[id(result)] = made
+            made = WORD
+        self.track(result, made)
+        return result
+
+    def _word_or_name(
+        self, name: str, used: Sequence[Tensor], args: Any, kwargs: Any, result: Tensor
+    ) -> Word | str:  # fmt: skip
+        words = [self._words[id(t)] for t in used if self._tracked[id(t)].name == WORD]
+        if not words:
+            return rounded(self.builder, name, self._tracked[id(used[0])].name, kwargs)
+        if len(words) < len(used) or result.shape != used[0].shape:
+            raise Refused("it combines words with real numbers, or of other sizes")
+        if name in SAME_VALUES | INTEGER_TYPES:
+            return words[0]
+        arguments = (*args, *kwargs.values())
+        numbers = [value for value in arguments if all(value is not t for t in used)]
+
+        def add(op: Op, names: Sequence[str], bits: int, frac: int) -> str:
+            call = Call(self, self.path.current, self.path.is_layer, result)
+            return call.add(op, names, bits=bits, frac=frac)
+
+        return followed(name, words, numbers, add)
 
     def _same_values(
         self, func: Callable[..., Any], name: str, x: Tensor, args: Any, kwargs: Any

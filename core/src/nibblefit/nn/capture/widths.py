@@ -24,12 +24,15 @@ def narrows(before: Tensor, after: Tensor) -> bool:
 
 
 def in_full_width(func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-    """Call a converting function; float64 stays float64."""
+    """Call a converting function; float64 stays float64, and whole numbers become float64."""
     result = func(*args, **kwargs)
     source = args[0] if args else None
-    if isinstance(source, Tensor) and isinstance(result, Tensor) and narrows(source, result):
+    if not isinstance(source, Tensor) or not isinstance(result, Tensor):
+        return result
+    if narrows(source, result):
         return source if source.dtype is torch.float64 else result
-    return result
+    is_made_float = result.is_floating_point() and not source.is_floating_point()
+    return result.double() if is_made_float else result
 
 
 class FullWidth(TorchFunctionMode):

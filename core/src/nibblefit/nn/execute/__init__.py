@@ -36,6 +36,8 @@ EXECUTE: Mapping[Op, Execute] = {
     Op.ADD: arithmetic.add,
     Op.SUB: arithmetic.sub,
     Op.MUL: arithmetic.mul,
+    Op.OR: arithmetic.bitwise_or,
+    Op.XOR: arithmetic.bitwise_xor,
     Op.CONCAT: arithmetic.concat,
     Op.SCALE_OFFSET: normalization.scale_offset,
     Op.RELU: activations.relu,

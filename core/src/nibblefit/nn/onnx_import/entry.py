@@ -9,6 +9,7 @@ from onnx import TensorProto
 
 from nibblefit.errors import InputError, UnsupportedError
 from nibblefit.ir.graph import Graph, Shape
+from nibblefit.nn.integers import Word
 from nibblefit.nn.onnx_import.importer import BATCH, MALFORMED, Importer
 from nibblefit.nn.onnx_import.reading import read_model
 from nibblefit.nn.problems import unsupported
@@ -102,6 +103,11 @@ def _output(importer: Importer, name: str, path: Path) -> str:
     value = importer.values.get(name)
     if isinstance(value, str):
         return value
+    if isinstance(value, Word):
+        raise UnsupportedError(
+            f"output '{name}' of {path} holds whole numbers",
+            hint="multiply words by their step, so that the output is a real value",
+        )
     raise UnsupportedError(
         f"output '{name}' of {path} does not depend on the input",
         hint="remove it from the outputs of the network",

@@ -13,11 +13,13 @@ from onnx import numpy_helper
 from nibblefit.errors import GraphError
 from nibblefit.ir.graph import Shape
 from nibblefit.nn.builder import GraphBuilder
+from nibblefit.nn.integers import Word
 from nibblefit.nn.names import FIXED
 from nibblefit.nn.onnx_import.folding import fold
 from nibblefit.nn.onnx_import.handlers import HANDLERS
 from nibblefit.nn.onnx_import.refusal import reason_for
 from nibblefit.nn.onnx_import.site import Array, Site
+from nibblefit.nn.onnx_import.words import enter_words, is_of_words
 from nibblefit.nn.problems import Problem, Refused
 
 #: Stands for a symbolic batch size in computed shapes: a prime that no layer size contains.
@@ -37,7 +39,7 @@ class Importer:
         self.batch = batch
         self.builder = GraphBuilder(name)
         self.is_own = model.producer_name == OWN_PRODUCER
-        self.values: dict[str, str | Array] = {}
+        self.values: dict[str, str | Array | Word] = {}
         self.readers: dict[str, list[str]] = defaultdict(list)
         self.problems: list[Problem] = []
         self._unknown: set[str] = set()
@@ -78,6 +80,10 @@ class Importer:
                 if any(name in self._unknown for name in used):
                     self._refuse_unknown_operator(node)
                     self._unknown.update(node.output)
+                elif is_of_words(node, self.values):
+                    self.values[node.output[0]] = enter_words(
+                        self.builder, node, self.values, _node_name(node)
+                    )
                 elif not any(isinstance(self.values.get(name), str) for name in used):
                     self._fold(node)
                 elif node.op_type == "Shape":
@@ -105,7 +111,7 @@ class Importer:
 
     def _array(self, name: str) -> Array:
         value = self.values.get(name)
-        if isinstance(value, str) or value is None:
+        if not isinstance(value, np.ndarray):
             raise Refused(f"its input '{name}' does not exist")
         return value
 

@@ -11,6 +11,7 @@ import onnx
 
 from nibblefit.ir.graph import Shape
 from nibblefit.ir.ops import Op
+from nibblefit.nn.integers import Word
 from nibblefit.nn.names import FIXED
 from nibblefit.nn.problems import Refused
 
@@ -55,7 +56,10 @@ class Site:
         return self.has(index) and isinstance(self._value(index), str)
 
     def _value(self, index: int) -> str | Array:
-        return self._importer.values[self.node.input[index]]
+        value = self._importer.values[self.node.input[index]]
+        if isinstance(value, Word):
+            raise Refused("it reads whole numbers", "multiply words by their step first")
+        return value
 
     def activation(self, index: int = 0) -> str:
         """Return the name of an activation."""

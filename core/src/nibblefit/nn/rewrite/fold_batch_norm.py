@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 
@@ -169,7 +170,7 @@ def _output_channels(layer: Node, weights: FloatArray) -> int:
 
 
 def _rounded(values: FloatArray, dtype: np.dtype[np.generic]) -> FloatConstant:
-    array: FloatConstant = np.ascontiguousarray(values.astype(dtype))  # type: ignore[assignment]
+    array = cast("FloatConstant", np.ascontiguousarray(values.astype(dtype)))
     array.flags.writeable = False
     return array
 

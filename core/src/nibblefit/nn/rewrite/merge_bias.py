@@ -59,7 +59,7 @@ def _per_channel(value: FloatConstant, op: Op, shape: Shape) -> FloatConstant | 
     full = (1,) * (len(shape) - value.ndim) + value.shape
     if any(size != 1 for axis, size in enumerate(full) if axis != place):
         return None
-    bias = np.broadcast_to(value.reshape(-1), (shape[place],)).copy()
+    bias = value.reshape(-1).repeat(shape[place] // value.size)
     bias.flags.writeable = False
     return bias
 

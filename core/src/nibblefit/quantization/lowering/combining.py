@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nibblefit.fixed.steps import Clamp, Steps
+from nibblefit.fixed.steps import Clamp, Mul, ShiftRight, Steps
 from nibblefit.quantization.align import align, common_scale, sum_bits
 from nibblefit.quantization.factors import Factor, finish, rescale, without_zero
 from nibblefit.quantization.lowering.context import Lowering
@@ -13,7 +13,8 @@ def elementwise(lowering: Lowering, unit: Unit) -> None:
     """Lower a sum or difference: exact alignment, exact sum, one rounding."""
     rule = lowering.numerics.requant
     operands = [lowering.operand(unit, place) for place in range(len(unit.node.inputs))]
-    scale = common_scale(operands, sum_bits(lowering.numerics))
+    given = lowering.numerics.multipliers.sums.get(lowering.output(unit).bits)
+    scale = common_scale(operands, sum_bits(lowering.numerics), given)
     axis = next((operand.axis for operand in operands if operand.axis is not None), None)
     common = Factor.of_scale(scale, axis, lowering.rank(unit))
     input_steps = [
@@ -47,6 +48,14 @@ def _to_output(lowering: Lowering, unit: Unit) -> list[Steps]:
             found.append(())
             continue
         factor = lowering.factor(operand, unit) / lowering.factor(out, unit)
-        scaled = rescale(factor, lowering.numerics.requant, unit.node.name)
+        scaled = _aligned(lowering, factor, out.bits, unit.node.name)
         found.append((*without_zero(operand), *scaled, *finish(out)))
     return found
+
+
+def _aligned(lowering: Lowering, factor: Factor, bits: int, where: str) -> Steps:
+    """Return the steps to the output's scale, by a multiplier of fixed precision where given."""
+    rule, given = lowering.numerics.requant, lowering.numerics.multipliers.concatenations.get(bits)
+    if given is None or Factor.of(factor.values).exponents is not None:
+        return rescale(factor, rule, where)
+    return (Mul(round(float(factor.values) * 2.0**given)), ShiftRight(given, rule.rounding))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from nibblefit.fixed.formats import IntArray
 from nibblefit.fixed.operators.pooling import window_counts
-from nibblefit.fixed.steps import Divide, Steps, int_param
+from nibblefit.fixed.steps import Divide, Mul, Steps, int_param
 from nibblefit.ir.attributes import window_of
+from nibblefit.ir.graph import Node
+from nibblefit.ir.numerics import Multipliers
 from nibblefit.ir.ops import Op
-from nibblefit.quantization.factors import divided, without_zero
+from nibblefit.quantization.factors import Factor, divided, rescale, without_zero
 from nibblefit.quantization.lowering.context import Lowering
 from nibblefit.quantization.units import Output, Unit
 
@@ -23,9 +27,28 @@ def average(lowering: Lowering, unit: Unit) -> None:
         steps = (Divide(int_param(divisor), numerics.pooling),)
     else:
         factor = lowering.factor(x, unit) / lowering.factor(lowering.output(unit), unit)
-        steps = divided(factor, divisor, numerics.pooling, numerics.requant, unit.node.name)
+        bits = reciprocal_bits(unit.node, numerics.multipliers, lowering.output(unit).bits)
+        if bits is None:
+            steps = divided(factor, divisor, numerics.pooling, numerics.requant, unit.node.name)
+        else:
+            finer = Factor(factor.values * 2.0**-bits)
+            steps = (Mul(int_param(reciprocal(divisor, bits))),
+                     *rescale(finer, numerics.requant, unit.node.name))  # fmt: skip
     lowering.add(unit, input_steps=[without_zero(x)], steps=(*steps, *lowering.finish(unit)),
                  sums=True)  # fmt: skip
+
+
+def reciprocal_bits(node: Node, multipliers: Multipliers, width: int) -> int | None:
+    """Return the fractional bits of an average's reciprocal, None where the target has none."""
+    kernel = tuple(node.attributes.get("kernel", ()))
+    strides = tuple(node.attributes.get("strides", ()))
+    return multipliers.windows.get((kernel, strides), multipliers.averages.get(width))
+
+
+def reciprocal(divisor: int | IntArray, bits: int) -> int | IntArray:
+    """Return ``round(2^bits / divisor)``, at least 1: the code of a window's reciprocal."""
+    codes = np.maximum(np.rint(2.0**bits / np.asarray(divisor, np.float64)), 1).astype(np.int64)
+    return int(codes) if codes.ndim == 0 else codes
 
 
 def _divisor(lowering: Lowering, unit: Unit) -> int | IntArray:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from nibblefit.fixed.formats import Format
-from nibblefit.fixed.steps import Add, ShiftLeft, Steps, int_param
+from nibblefit.fixed.steps import Add, Mul, ShiftLeft, Steps, int_param
 from nibblefit.ir.numerics import Requantization
 from nibblefit.ir.ops import Op
 from nibblefit.quantization.align import PRODUCT_BITS, product_scale
@@ -85,8 +85,9 @@ def _largest_sum(lowering: Lowering, unit: Unit) -> int:
     largest = int(centred.sum(axis=axes).max(initial=0)) * magnitude(lowering.operand(unit, 0))
     if (node.name, 2) in constants:
         codes = constants[node.name, 2].values
-        lift = lowering.numerics.bias.shift or 0
-        largest += int(np.abs(codes).max(initial=0)) << lift
+        rule = lowering.numerics.bias
+        lift = (1 << (rule.shift or 0)) * (max(rule.factors) if rule.factors else 1)
+        largest += int(np.abs(codes).max(initial=0)) * lift
     return largest
 
 
@@ -99,9 +100,12 @@ def _weights_without_zero(weights: Format, shape: tuple[int, ...]) -> Steps:
 
 
 def _lift(bias: Format, accumulator: Format) -> Steps:
-    """Return the left shift at which bias codes join the accumulator."""
-    ratio = np.log2(bias.scale.values() / accumulator.scale.values())
-    bits = np.rint(ratio).astype(np.int64)
-    if not bits.any():
+    """Return the left shift, or the integer factor, at which bias codes join the accumulator."""
+    ratio = bias.scale.values() / accumulator.scale.values()
+    factors = np.rint(ratio).astype(np.int64)
+    bits = np.rint(np.log2(ratio)).astype(np.int64)
+    if not bits.any() and bool(np.all(factors <= 1)):
         return ()
+    if bool(np.any(factors != 1 << bits)):
+        return (Mul(int(factors[0])),)
     return (ShiftLeft(int(bits[0]) if bool(np.all(bits == bits[0])) else int_param(bits)),)

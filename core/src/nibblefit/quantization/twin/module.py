@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nibblefit.fixed.apply import apply_steps as exact_steps
-from nibblefit.fixed.formats import Accumulator, Overflow
+from nibblefit.fixed.formats import Accumulator, IntArray, Overflow
 from nibblefit.fixed.intervals import bounds_after, hull
 from nibblefit.fixed.operators.runtime_shift import RangeTracker, choose_shift
 from nibblefit.fixed.steps import Clamp, Steps, Wrap
@@ -49,34 +49,39 @@ class Twin(nn.Module):
         wide = torch.int64 in self._dtypes.values()
         self._carrier = torch.int64 if wide else torch.float64
 
-    def codes(self, inputs: Tensor | Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def codes(self, inputs: Tensor | Mapping[str, Tensor],
+              state: Mapping[str, IntArray] | None = None) -> dict[str, Tensor]:  # fmt: skip
         """Return the int64 codes of every tensor, inputs included.
 
         Args:
             inputs: Codes of the only input, or one tensor per input name; batch axis first.
+            state: States to start from; the graph's own initial states where left out.
         """
         with torch.no_grad():
-            tensors = self.execute(self._named(inputs))
+            tensors = self.execute(self._named(inputs), state)
         return {name: value.long() for name, value in tensors.items()}
 
-    def forward(self, inputs: Tensor | Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def forward(self, inputs: Tensor | Mapping[str, Tensor],
+                state: Mapping[str, IntArray] | None = None) -> dict[str, Tensor]:  # fmt: skip
         """Return codes where the input is integer, else differentiable integer-valued tensors."""
         named = self._named(inputs)
         if all(not x.is_floating_point() for x in named.values()):
-            return self.codes(named)
-        return self.execute(named)
+            return self.codes(named, state)
+        return self.execute(named, state)
 
     def _named(self, inputs: Tensor | Mapping[str, Tensor]) -> dict[str, Tensor]:
         if isinstance(inputs, Tensor):
             return {self.graph.inputs[0]: inputs}
         return dict(inputs)
 
-    def execute(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def execute(self, inputs: Mapping[str, Tensor],
+                state: Mapping[str, IntArray] | None = None) -> dict[str, Tensor]:  # fmt: skip
         """Return every tensor by name, float64 where gradients are wanted."""
         gradients = torch.is_grad_enabled() and any(x.requires_grad for x in inputs.values())
         carrier = torch.float64 if gradients else self._carrier
         tensors = {name: x.to(carrier) for name, x in inputs.items()}
-        states = {name: np.array(value) for name, value in self.graph.states.items()}
+        start = {**self.graph.states, **(state or {})}
+        states = {name: np.array(value) for name, value in start.items()}
         batch = next(iter(tensors.values())).shape[0]
         for node in self.graph.nodes:
             results = self._run(node, tensors, states, carrier)

@@ -20,6 +20,7 @@ from nibblefit.nn.capture.handlers import (
     reductions,
     resizing,
     shaping,
+    words,
 )
 
 HANDLERS: Mapping[str, Handler] = {
@@ -34,4 +35,5 @@ HANDLERS: Mapping[str, Handler] = {
     **reductions.HANDLERS,
     **resizing.HANDLERS,
     **shaping.HANDLERS,
+    **words.HANDLERS,
 }

@@ -7,7 +7,14 @@ from typing import TypeAlias
 
 from nibblefit.ir.graph import Node
 from nibblefit.ir.ops import Op
-from nibblefit.nn.onnx_export.emitters import elementwise, layers, movers, pooling, resizing
+from nibblefit.nn.onnx_export.emitters import (
+    elementwise,
+    layers,
+    movers,
+    pooling,
+    resizing,
+    words,
+)
 from nibblefit.nn.onnx_export.writer import Writer
 
 Emitter: TypeAlias = Callable[[Writer, Node], object]
@@ -18,4 +25,5 @@ EMITTERS: Mapping[Op, Emitter] = {
     **movers.EMITTERS,
     **pooling.EMITTERS,
     **resizing.EMITTERS,
+    **words.EMITTERS,
 }

@@ -11,17 +11,21 @@ from nibblefit.ir.ops import Op
 from nibblefit.nn.onnx_export.writer import Writer
 
 
+def _scale(before: int, after: int) -> np.float32:
+    """Return the float32 scale that leads a reader, who rounds the new size down, to `after`.
+
+    Whether that reader multiplies in float32 or in float64.
+    """
+    scale = np.float32(after / before)
+    reached = float(scale) * before
+    return scale if reached >= after else np.nextafter(scale, np.float32(np.inf))
+
+
 def _resize(mode: str) -> Callable[[Writer, Node], object]:
     def emitter(writer: Writer, node: Node) -> None:
         before = writer.graph.shapes[node.inputs[0]][1:]
         after = tuple(node.attributes["sizes"])
-        scales = np.array([1.0, 1.0, *(a / b for a, b in zip(after, before))], np.float32)
-        reached = tuple(int(np.floor(np.float32(b) * s)) for b, s in zip(before, scales[2:]))
-        if reached != after:
-            raise writer.refuse(
-                node, f"no float32 scale brings {before} to {after}",
-                "choose sizes that are simple multiples of each other",
-            )  # fmt: skip
+        scales = np.array([1.0, 1.0, *map(_scale, before, after)], np.float32)
         names = ["", writer.literal(f"{node.name}.scales", scales)]
         nearest = node.attributes.get("nearest_mode", "floor") if mode == "nearest" else None
         writer.emit(

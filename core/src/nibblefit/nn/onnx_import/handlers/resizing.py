@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from nibblefit.ir.attributes import COORDINATES
 from nibblefit.ir.ops import Op
 from nibblefit.nn.onnx_import.site import Handler, Site
@@ -46,8 +48,21 @@ def _sizes(site: Site) -> tuple[int, ...]:
         raise Refused(f"it states {len(values)} sizes or scales for {len(axes)} axes")
     after = [float(n) for n in shape]
     for axis, value in zip(axes, values):
-        after[axis] = value if has_sizes else shape[axis] * value
+        after[axis] = value if has_sizes else _scaled(shape[axis], value)
     return _whole(after, shape)
+
+
+def _scaled(size: int, scale: float) -> float:
+    """Return the size that a scale leads to.
+
+    A float32 scale can rarely say the ratio of two sizes: the whole size whose ratio rounds to
+    this scale, or to its neighbour below, is what was meant. Any other scale would sample the
+    input at other positions than the ratio of the sizes does.
+    """
+    wanted = max(1, round(size * scale))
+    nearest = np.float32(wanted / size)
+    upper = np.nextafter(nearest, np.float32(np.inf))
+    return float(wanted) if np.float32(scale) in (nearest, upper) else size * scale
 
 
 def _whole(after: Sequence[float], shape: Sequence[int]) -> tuple[int, ...]:

@@ -1,0 +1,6 @@
+"""Detection: anchors, coding, loss, suppression, and the task made of them."""
+
+from nibblefit.tasks.detection.options import DetectionOptions
+from nibblefit.tasks.detection.task import Detection, DetectionSink, SingleShot, make
+
+__all__ = ["Detection", "DetectionOptions", "DetectionSink", "SingleShot", "make"]
