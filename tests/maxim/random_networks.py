@@ -34,13 +34,16 @@ class RandomNetwork:
     needs: list[LayerNeeds] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
     shapes: dict[str, Shape] = field(default_factory=dict)
+    binary: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.shapes["x"] = self.input_shape
 
     def add(self, layer: HardwareLayer, width: int = 8) -> str:
-        """Append a layer; returns its tensor."""
+        """Append a layer; returns its tensor. Some one-bit weights are binary."""
         biased = layer.has_weights and bool(self.random.random() < 0.4)
+        if width == 1 and self.part.has_binary and self.random.random() < 0.6:
+            self.binary.add(layer.name)
         fits_bias = sum(need.bias_bytes for need in self.needs) + layer.out_channels <= 400
         self.needs.append(LayerNeeds(layer, width, biased and fits_bias))
         self.shapes[layer.name] = layer.output_shape
@@ -58,12 +61,25 @@ class RandomNetwork:
         return self.add(
             HardwareLayer(
                 self.name(), operator, sources, shape, (outputs, *sizes),
-                pool=self.pool(pool, axes), eltwise=eltwise, kernel=(taps,) * axes,
+                pool=self.pool(pool, shape), eltwise=eltwise, kernel=(taps,) * axes,
                 pad=(taps // 2,) * axes, dilation=(1,) * axes, groups=groups, wide=wide,
                 activation=Activation.NONE if wide else self.pick(Activation.RELU, Activation.NONE),
             ),
-            self.pick(8, 8, 4, 2),
+            self.pick(8, 8, 8, 4, 2, 1),
         )  # fmt: skip
+
+    def column(self, source: str, outputs: int) -> str:
+        """Append a padded 1-D convolution that runs as a 2-D one over a map of one column."""
+        channels, length = self.shapes[source]
+        name = self.add(
+            HardwareLayer(
+                self.name(), Operator.CONV2D, (source,), (channels, length, 1),
+                (outputs, length, 1), kernel=(3, 3), pad=(1, 1), dilation=(1, 1),
+            ),
+            self.pick(8, 4, 1),
+        )  # fmt: skip
+        self.shapes[name] = (outputs, length)
+        return name
 
     def upsample(self, source: str, outputs: int) -> str:
         """Append a transposed convolution that doubles rows and columns."""
@@ -85,7 +101,7 @@ class RandomNetwork:
         return self.add(
             HardwareLayer(
                 self.name(), Operator.PASSTHROUGH, sources, shape, (shape[0], *sizes),
-                pool=self.pool(pool, len(sizes)), eltwise=eltwise,
+                pool=self.pool(pool, shape), eltwise=eltwise,
             )
         )  # fmt: skip
 
@@ -103,11 +119,17 @@ class RandomNetwork:
         first = self.shapes[sources[0]]
         return first if eltwise else (sum(self.shapes[s][0] for s in sources), *first[1:])
 
-    def pool(self, size: int, axes: int) -> Pool | None:
+    def pool(self, size: int, shape: Shape) -> Pool | None:
+        """Return a pool that divides every side, or plain subsampling, as strides become."""
+        axes = len(shape) - 1
         if size == 1:
             return None
         kind = self.pick(PoolKind.MAX, PoolKind.AVG)
-        return Pool(kind, (size,) * axes, (size,) * axes, (1,) * axes)
+        whole = all(side % size == 0 for side in shape[1:])
+        window = 1 if whole and self.random.random() < 0.25 else size
+        if window == 1:
+            kind = PoolKind.MAX
+        return Pool(kind, (window,) * axes, (size,) * axes, (1,) * axes)
 
     def name(self) -> str:
         return f"l{len(self.needs)}"
@@ -140,10 +162,16 @@ class RandomNetwork:
         if layer.operator is Operator.CONV_TRANSPOSE2D:
             size = (count, layer.out_channels, *layer.kernel)
         weights = self.random.integers(-(2 ** (bits - 1)), 2 ** (bits - 1), size)
+        weights.flat[0] = -1  # all zeros would mean a checkpoint that nobody quantized
+        is_binary = layer.name in self.binary
+        if is_binary:
+            weights = 2 * weights + 1
         bias = self.random.integers(-128, 128, layer.out_channels) if need.is_biased else None
         if bias is not None:
             bias[0] = 1
-        return IntegerLayer(layer, weights, bias, bits, weight_frac=bits - 1)
+        return IntegerLayer(
+            layer, weights, bias, bits, weight_frac=bits - 1, is_binary=is_binary
+        )  # fmt: skip
 
 
 def plannable(seed: int, part: Part) -> RandomNetwork:
@@ -153,7 +181,7 @@ def plannable(seed: int, part: Part) -> RandomNetwork:
     weights into one processor's memory, all biases into one quadrant.
     """
     random = np.random.default_rng(seed)
-    kind = ("chain", "residual", "concat", "unet", "outputs", "wide", "sequence")[seed % 7]
+    kind = KINDS[seed % len(KINDS)]
     while True:
         side = int(random.integers(4, 17)) // 4 * 4 or 4
         shape: Shape = (int(random.choice([1, 3, 8, 16])), side, side)
@@ -202,7 +230,7 @@ def _residual(net: RandomNetwork) -> RandomNetwork:
     channels = net.pick(4, 7, 16, 20, 32, 64)
     before = net.conv(("x",), channels)
     for _ in range(int(net.random.integers(1, 4))):
-        kind = net.pick(Eltwise.ADD, Eltwise.SUB, Eltwise.XOR)
+        kind = net.pick(Eltwise.ADD, Eltwise.SUB, Eltwise.OR, Eltwise.XOR)
         inner = net.conv((before,), channels)
         if net.random.random() < 0.4:
             inner = net.conv((inner,), channels, taps=1)
@@ -276,8 +304,9 @@ def _sequence(net: RandomNetwork) -> RandomNetwork:
         taps = net.pick(1, 3, 5)
         pool = 2 if net.shapes[before][1] >= 8 and net.random.random() < 0.4 else 1
         before = net.conv((before,), net.pick(16, 48, 64, 100), taps=taps, pool=pool)
-        if net.shapes[before][0] > 64 and net.part.has_depthwise:
-            before = net.conv((before,), 32, taps=1)
+        if net.shapes[before][0] > 64 and not net.part.has_padded_multipass_conv1d:
+            narrow = net.random.random() < 0.3
+            before = net.conv((before,), 32, taps=1) if narrow else net.column(before, 48)
     if net.random.random() < 0.5:
         other = net.conv((before,), net.shapes[before][0], taps=1)
         before = net.passthrough((before, other), eltwise=Eltwise.ADD)
@@ -285,17 +314,36 @@ def _sequence(net: RandomNetwork) -> RandomNetwork:
     return net
 
 
+def _operands(net: RandomNetwork) -> RandomNetwork:
+    channels, count = net.pick(3, 4, 8), net.pick(2, 3, 5, 9, 16)
+    kind = net.pick(Eltwise.ADD, Eltwise.SUB, Eltwise.OR, Eltwise.XOR)
+    trunk = net.conv(("x",), 8, pool=2)
+    sources = tuple(net.conv((trunk,), channels, taps=1) for _ in range(count))
+    if net.random.random() < 0.5:
+        net.conv(sources, 5, eltwise=kind)
+    else:
+        net.head(net.passthrough(sources, eltwise=kind))
+    return net
+
+
 _BUILDERS = {
     "chain": _chain, "residual": _residual, "concat": _concat, "unet": _unet,
-    "outputs": _outputs, "wide": _wide, "sequence": _sequence,
+    "outputs": _outputs, "wide": _wide, "sequence": _sequence, "operands": _operands,
 }  # fmt: skip
+KINDS = tuple(_BUILDERS)
 
 
 def unconstrained(seed: int, part: Part) -> RandomNetwork:
     """Return a network that may or may not fit: sizes, channels and shapes know no limit."""
     random = np.random.default_rng(10_000 + seed)
-    side = int(random.choice([8, 16, 30, 64, 100, 160]))
-    net = RandomNetwork(part, random, (int(random.choice([1, 3, 20, 100])), side, side))
+    side, channels = (
+        int(random.choice([8, 16, 30, 64, 100, 160])),
+        int(random.choice([1, 3, 20, 100])),
+    )
+    is_sequence = seed % 4 == 3
+    net = RandomNetwork(
+        part, random, (channels, 8 * side) if is_sequence else (channels, side, side)
+    )
     tensors = ["x"]
     for _ in range(int(random.integers(2, 12))):
         source = tensors[int(random.integers(max(0, len(tensors) - 3), len(tensors)))]
@@ -306,13 +354,17 @@ def unconstrained(seed: int, part: Part) -> RandomNetwork:
         same = net.shapes[source] == net.shapes[other]
         choice = random.random()
         if choice < 0.2 and same:
-            tensors.append(net.passthrough((source, other), eltwise=Eltwise.ADD))
-        elif choice < 0.35 and same:
-            tensors.append(net.conv((source, other), outputs, eltwise=Eltwise.SUB))
+            kind = net.pick(Eltwise.ADD, Eltwise.OR)
+            tensors.append(net.passthrough((source, other), eltwise=kind))
+        elif choice < 0.35 and same and not is_sequence:
+            kind = net.pick(Eltwise.SUB, Eltwise.XOR)
+            tensors.append(net.conv((source, other), outputs, eltwise=kind))
         elif choice < 0.55:
             tensors.append(net.conv((source, other), outputs, taps=net.pick(1, 3), pool=pool))
         elif choice < 0.65:
             tensors.append(net.passthrough((source,), pool=pool))
+        elif choice < 0.7 and not is_sequence:
+            tensors.append(net.upsample(source, min(outputs, 64)))
         else:
             tensors.append(net.conv((source,), outputs, taps=net.pick(1, 3), pool=pool))
     if not any("x" in need.layer.inputs for need in net.needs):

@@ -104,7 +104,8 @@ def test_readme_names_the_files_and_the_command(folder: Path) -> None:
     """Whoever opens the folder finds how to go on."""
     text = (folder / "README.md").read_text()
     for word in ("network.yaml", "checkpoint-q.pth.tar", "sample_digits.npy", "ai8xize.py",
-                 "openocd", "Data mismatch"):  # fmt: skip
+                 "openocd", "arm-none-eabi-gdb", "MAXIM_PATH", "Linux", "MSYS2", "--stop-after",
+                 "nibblefit maxim lint", "Data mismatch"):  # fmt: skip
         assert word in text
 
 

@@ -166,8 +166,8 @@ def test_fused_layers_compute_the_same_function(
 
 
 REFUSED: dict[str, tuple[nn.Module, str]] = {
-    "5×5": (_conv(taps=5), "3×3"),
-    "dilated": (_conv(dilation=2), "dilat"),
+    "7×7": (_conv(taps=7), "5×5"),
+    "dilated": (_conv(dilation=3), "dilat"),
     "groups": (nn.Conv2d(3, 3, 3, padding=1, groups=3), "max78002"),
     "odd groups": (nn.Conv2d(4, 8, 3, padding=1, groups=2), "one group"),
     "padding": (_conv(padding=3), "pad by at most"),
@@ -176,7 +176,7 @@ REFUSED: dict[str, tuple[nn.Module, str]] = {
     "transposed size": (nn.ConvTranspose2d(3, 4, 4, stride=2, padding=1), "kernel 3"),
     "upsampling": (nn.Upsample(scale_factor=3), "twice"),
     "smooth upsampling": (nn.Upsample(scale_factor=2, mode="bilinear"), "nearest"),
-    "uneven padding": (nn.Conv2d(3, 4, 3, padding=(1, 0)), "all sides alike"),
+    "uneven padding": (nn.Conv2d(3, 4, 3, padding=(3, 0)), "all sides alike"),
     "uneven stride": (nn.Conv2d(3, 4, 3, padding=1, stride=(1, 2)), "one stride"),
     "padded pool": (nn.MaxPool2d(3, 2, padding=1), "without padding"),
     "ceil": (nn.MaxPool2d(3, 2, ceil_mode=True), "ceil_mode"),
@@ -214,7 +214,7 @@ def test_what_the_hardware_lacks_is_refused_with_a_remedy(what: str) -> None:
 
 def test_all_refusals_come_together() -> None:
     """One error lists every offending layer, not only the first."""
-    net = nn.Sequential(_conv(taps=5), nn.LeakyReLU(), _conv(4, 4, dilation=2), nn.Hardswish())
+    net = nn.Sequential(_conv(taps=7), nn.LeakyReLU(), _conv(4, 4, dilation=3), nn.Hardswish())
     network = _fused(net, (3, 16, 16))
     assert len(network.refusals) == 4
     with pytest.raises(UnsupportedError, match="4 layers"):
@@ -236,11 +236,12 @@ def test_depthwise_convolution_runs_on_the_max78002_only() -> None:
         (nn.Conv1d(4, 4, 3, dilation=20), True),
         (nn.Conv1d(4, 4, 3, dilation=20, padding=1), False),
         (nn.Conv1d(4, 4, 3, dilation=1500), False),
-        (nn.Conv1d(4, 4, 10), False),
+        (nn.Conv1d(4, 4, 17), True),
+        (nn.Conv1d(4, 4, 18), False),
     ],
 )
 def test_one_dimensional_kernels(layer: nn.Module, ok: bool) -> None:
-    """Up to nine taps; dilated ones if their span fits, or with three taps unpadded."""
+    """Up to nine taps, in two layers 17; dilated ones if their span fits, or three unpadded."""
     assert bool(_fused(nn.Sequential(layer), (4, 4000)).refusals) is not ok
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.maxim.test_linting import RESIDUAL
+from tests.maxim.linting.cases import RESIDUAL
 
 from nibblefit.cli import main
 from nibblefit.errors import InputError, WorkspaceError
@@ -160,7 +160,7 @@ def test_widths_of_the_yaml_reach_the_quantizer(tmp_path: Path) -> None:
 
 
 def test_shared_weights_are_read_from_their_source(tmp_path: Path) -> None:
-    """A layer with weight_source takes the kernel of an earlier one and none of its own."""
+    """A layer with weight_source takes kernel and bias of an earlier one, and none of its own."""
     text = RESIDUAL.read_text().replace(
         "name: fourth\n", "name: fourth\n    weight_source: third\n"
     )
@@ -171,8 +171,8 @@ def test_shared_weights_are_read_from_their_source(tmp_path: Path) -> None:
     assert np.array_equal(graph.constants["fourth.weight"], graph.constants["third.weight"])
     biased = {**weights, "third.op.bias": torch.full((20,), 128.0)}
     path = save(tmp_path / "b.pth.tar", state_dict=biased)
-    with pytest.raises(InputError, match="whether the bias is shared is not documented"):
-        import_network(tmp_path / "net.yaml", path, (3, 16, 16), MAX78000)
+    shared = import_network(tmp_path / "net.yaml", path, (3, 16, 16), MAX78000).graph
+    assert np.array_equal(shared.constants["fourth.bias"], shared.constants["third.bias"])
     (tmp_path / "net.yaml").write_text(text.replace("weight_source: third", "weight_source: fifth"))
     with pytest.raises(InputError, match="names fifth, not a layer with weights before"):
         import_network(tmp_path / "net.yaml", path, (3, 16, 16), MAX78000)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nibblefit.ir.graph import frozen_mapping
-from nibblefit.report.contents import Banks, Timeline
+from nibblefit.report.contents import Banks, Grid, Timeline
 from nibblefit.report.memory import memory_pictures
 from nibblefit.results import Artifact
 from nibblefit_maxim.memory.pictures import pictures
@@ -22,13 +22,16 @@ def test_plan_becomes_pictures() -> None:
     words = (16, *[0] * (PROCESSORS - 1))
     plan = MemoryPlan(part, (layer,), False, words, (8, *[0] * (QUADRANTS - 1)))
     notes = frozen_mapping({"memory": pictures(plan)})
-    weights, bias, full, data = memory_pictures(Artifact("maxim", part.name, "", (), notes))
+    weights, bias, full, time, data = memory_pictures(Artifact("maxim", part.name, "", (), notes))
     assert isinstance(weights, Banks)
     assert (weights.used, set(weights.capacity)) == (words, {part.kernel_words})
     assert isinstance(bias, Banks)
     assert bias.used[0] == 8
     assert isinstance(full, Banks)
     assert full.used == (64 + 256, *[0] * 15)
+    assert isinstance(time, Grid)
+    assert (time.layers, time.used) == (("conv1",), (full.used,))
+    assert time.capacity == part.instance_bytes
     assert isinstance(data, Timeline)
     assert [(s.layer, s.is_output, s.start, s.stop) for s in data.spans] == [
         ("conv1", False, 0, 64),

@@ -97,7 +97,7 @@ def test_inspection_of_a_chain_shows_layers_and_fit() -> None:
 
 def test_inspection_never_raises() -> None:
     """Refused layers, networks that do not fit and bad settings become failed findings."""
-    bad = nn.Sequential(nn.Conv2d(3, 4, 5, padding=2), nn.LeakyReLU(), nn.Conv2d(4, 4, 1))
+    bad = nn.Sequential(nn.Conv2d(3, 4, 7, padding=2), nn.LeakyReLU(), nn.Conv2d(4, 4, 1))
     report = TARGET.inspect(captured(bad, (3, 8, 8)), "max78002", recipe())
     assert len(report.failed) == 2
     assert len(report.findings) == 3

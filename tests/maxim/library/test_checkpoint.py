@@ -104,6 +104,7 @@ def test_second_generation_behind_qat_computes_the_same(tmp_path: Path) -> None:
     library.start_qat(source, shift_quantile=0.985, overrides={"first": {"weight_bits": 4}})
     source.first.activation_threshold = 1
     source.second.activation_threshold = -2
+    source.second.final_scale = 3
     state = {f"module.{key}": value for key, value in source.state_dict().items()}
     for name, layer in (("first", source.first), ("second", source.second)):
         state[f"module.{name}.activation_threshold"] = torch.tensor(
@@ -111,7 +112,7 @@ def test_second_generation_behind_qat_computes_the_same(tmp_path: Path) -> None:
         )
         state[f"module.{name}.weight_bits"] = torch.tensor([float(layer.settings.weight_bits)])
         state[f"module.{name}.shift_quantile"] = torch.tensor([0.985])
-        state[f"module.{name}.final_scale"] = torch.zeros(())
+        state[f"module.{name}.final_scale"] = torch.tensor(float(layer.final_scale))
     model = Normed()
     found = library.load_vendor_checkpoint(model, _saved(tmp_path / "v2.pth.tar", state))
     assert found == {
@@ -119,6 +120,7 @@ def test_second_generation_behind_qat_computes_the_same(tmp_path: Path) -> None:
         "second": {"weight_bits": 8, "shift_quantile": 0.985},
     }
     assert model.first.bn is None
+    assert (model.first.final_scale, model.second.final_scale) == (0, 3)
     library.start_qat(model, overrides=found)
     x = (torch.rand(2, 1, 12, 12) * 128).floor() / 128
     with torch.no_grad():

@@ -16,7 +16,7 @@ from nibblefit.conformance.bench import Bench
 from nibblefit.data.source import Split
 from nibblefit.errors import InterruptedRunError, LimitError, RecipeError
 from nibblefit.plan import Stage
-from nibblefit.training import evaluation
+from nibblefit.training import evaluation, fit
 from nibblefit.workspace.opened import open_run
 from nibblefit_maxim.fusing.fuser import fuse
 from nibblefit_maxim.options import SearchOptions
@@ -54,12 +54,26 @@ def test_search_narrows_within_the_budget_and_records_everything(tmp_path: Path)
     assert not opened.report("evaluate").failed
 
 
-def test_candidates_can_be_trained_before_they_are_judged(tmp_path: Path) -> None:
-    """With epochs per candidate the start and every step down are trained, sensitivities not."""
+def test_candidates_can_be_trained_before_they_are_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With epochs per candidate the start and every step down are trained, sensitivities not.
+
+    They train as QAT does, at 0.3 times the float training's rate.
+    """
+    rates, original = set(), fit.fit
+
+    def noting(run: Any, network: Any, task: Any, data: Any, settings: Any, *rest: Any) -> Any:
+        rates.add(settings.learning_rate)
+        return original(run, network, task, data, settings, *rest)
+
     options = {"search": {"bits": [8, 2], "max_drop": 0.05, "epochs": 1}}
     layers = {"[037]": {"weight_bits": 8}}
     made = recipe(options, steps={"float": {"epochs": 3}}, layers=layers)
+    carried_out(made, tmp_path / "run", until="float")
+    monkeypatch.setattr(fit, "fit", noting)
     opened = carried_out(made, tmp_path / "run", until="search")
+    assert list(rates) == pytest.approx([0.3 * made.train.learning_rate])
     facts = json.loads((opened.folder("search") / RECORD).read_text())
     epochs = {one["why"]: one["epochs"] for one in facts["candidates"]}
     assert epochs == {"start": 1, "sensitivity": 0, "descent": 1}
@@ -100,7 +114,7 @@ def test_network_too_large_for_8_bits_is_prepared_if_a_search_may_narrow_it() ->
                           nn.ReLU(), nn.Flatten(), nn.Linear(64 * 16, 4))  # fmt: skip
     graph = captured(large, (64, 6, 6))
     run = bench.run_for(bench.cases[0], Stage.PREPARE)
-    with pytest.raises(LimitError, match="words per processor"):
+    with pytest.raises(LimitError, match="weights need"):
         prepare_model(run, graph)
     searching = replace(run, options=run.options.model_copy(update={"search": SearchOptions()}))
     assert prepare_model(searching, graph).graph is graph
@@ -109,7 +123,7 @@ def test_network_too_large_for_8_bits_is_prepared_if_a_search_may_narrow_it() ->
         {"a": LayerSettings(8), "b": LayerSettings(8)}, SearchOptions(), {"b": {"weight_bits": 8}}
     )
     assert found == {"a": LayerSettings(1), "b": LayerSettings(8)}
-    assert with_widths(found, {"a": 4})["a"] == LayerSettings(4)
+    assert with_widths(found, {"a": 4}, SearchOptions())["a"] == LayerSettings(4)
 
 
 def test_killed_search_goes_on_where_it_stopped(

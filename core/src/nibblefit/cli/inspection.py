@@ -78,7 +78,8 @@ def _captured(source: str, shape: tuple[int, ...], formats: Formats) -> Graph:
         reasons = "; ".join(str(problem["msg"]) for problem in error.errors())
         raise InputError(
             f"'{source[:_SHOWN]}' names no network: {reasons}",
-            hint="give 'path/file.py:factory', 'package.module:factory' or 'net.onnx'",
+            hint="give 'path/file.py:factory', 'package.module:factory', 'net.onnx' or a file in a "
+            "format that the target reads",
         ) from error
     try:
         return load_source(model, Path.cwd(), shape, formats=formats)

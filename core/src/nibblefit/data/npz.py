@@ -51,7 +51,7 @@ def _load(path: Path) -> dict[str, npt.NDArray[Any]]:
         raise InputError(f"{path} does not exist", hint="check data.path") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError,
             NotImplementedError, SyntaxError, MemoryError, OverflowError) as error:  # fmt: skip
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(
             f"{path} cannot be read as npz: {reason}",
             hint="write numeric arrays with numpy.savez; object arrays are never loaded",

@@ -8,6 +8,7 @@ are added afterwards, so they cost weight memory and never change a scale.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from nibblefit.ir.graph import Shape
@@ -33,6 +34,11 @@ class Embedding:
     is_diagonal: bool = False
     is_flat: bool = False
 
+    @property
+    def has_zeros(self) -> bool:
+        """Whether some of the hardware's weights are no stored ones."""
+        return prod(self.shape) > prod(self.stored)
+
     def fill(self, zeros: Any, weights: Any) -> Any:
         """Return the hardware's weights, made in place from an array or tensor of zeros.
 
@@ -49,6 +55,62 @@ class Embedding:
             return channels, channels
         ends = zip(self.begin, self.step, self.stored, strict=True)
         return tuple(slice(b, b + (n - 1) * s + 1, s) for b, s, n in ends)
+
+
+@dataclass(frozen=True, slots=True)
+class KernelPart:
+    """The taps of a long kernel that one copy of the input serves.
+
+    Attributes:
+        taps: Slice of the stored kernel, per axis.
+        places: Where they lie in the hardware's kernel, per axis.
+    """
+
+    taps: tuple[slice, ...]
+    places: tuple[slice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CopiedKernel:
+    """A long kernel over shifted copies of the input, which lie side by side as channels.
+
+    Attributes:
+        stored: Shape of the stored weights, (out, in/groups, *taps).
+        shape: Shape of the hardware's weights, (out, copies · in, *kernel).
+        parts: One per copy.
+        is_grouped: Every output reads its own input channel; the others' weights are zero.
+    """
+
+    stored: Shape
+    shape: Shape
+    parts: tuple[KernelPart, ...]
+    is_grouped: bool = False
+
+    @property
+    def has_zeros(self) -> bool:
+        """Whether some of the hardware's weights are no stored ones."""
+        return prod(self.shape) > prod(self.stored)
+
+    def fill(self, zeros: Any, weights: Any) -> Any:
+        """Return the hardware's weights, made in place from an array or tensor of zeros.
+
+        Args:
+            zeros: Zeros of `shape`, a numpy array or a torch tensor; gradients pass through.
+            weights: The stored weights, of the same kind.
+        """
+        weights = weights.reshape(self.stored)
+        count = self.shape[1] // len(self.parts)
+        everything = slice(None)
+        for index, part in enumerate(self.parts):
+            first = index * count
+            if self.is_grouped:
+                outputs, inputs = list(range(count)), list(range(first, first + count))
+                zeros[(outputs, inputs, *part.places)] = weights[(everything, 0, *part.taps)]
+            else:
+                inputs_of_copy = slice(first, first + count)
+                taps = weights[(everything, everything, *part.taps)]
+                zeros[(everything, inputs_of_copy, *part.places)] = taps
+        return zeros
 
 
 def diagonal(channels: int, kernel: tuple[int, ...], *, is_grouped: bool) -> Embedding:

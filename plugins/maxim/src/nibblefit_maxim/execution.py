@@ -64,8 +64,10 @@ def simulation_of(run: Run, model: Model, graph: QuantizedGraph) -> nn.Module:
     fused = fused_for(folded.graph, part, options)
     widths: Mapping[str, Any] = graph.metadata["weight_bits"]
     quantiles: Mapping[str, Any] = graph.metadata["shift_quantile"]
+    binary = graph.metadata.get("binary_weights", ())
     settings = {
-        name: LayerSettings(int(bits), float(quantiles[name])) for name, bits in widths.items()
+        name: LayerSettings(int(bits), float(quantiles[name]), name in binary)
+        for name, bits in widths.items()
     }
     thresholds = {}
     for name in (fused.input, *(layer.tensor for layer in fused.layers if not layer.wide)):

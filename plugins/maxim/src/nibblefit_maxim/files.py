@@ -19,9 +19,9 @@ from nibblefit_maxim.writing.folder import write_folder
 
 
 def write_files(run: Run, graph: QuantizedGraph) -> Artifact:
-    """Write every file of a graph into the run's folder."""
+    """Write every file of a graph into the run's folder, and say what to mind about them."""
     options: MaximOptions = run.options
-    return write_folder(
+    artifact = write_folder(
         graph,
         part_named(run.part),
         run.folder,
@@ -29,6 +29,9 @@ def write_files(run: Run, graph: QuantizedGraph) -> Artifact:
         arch=options.arch,
         dataset=options.dataset or run.recipe.data.source,
     )
+    for doubt in artifact.notes["doubts"]:
+        run.reporter.warn(doubt)
+    return artifact
 
 
 def _sample(run: Run, graph: QuantizedGraph) -> IntArray:

@@ -41,7 +41,7 @@ def inspect_graph(
     metrics: dict[str, float] = {"layers": len(fused.layers)}
     arrays: dict[str, Any] = {}
     if not fused.refusals:
-        needs, problems = _needs(fused, options, overrides)
+        needs, problems = _needs(fused, options, overrides, part)
         findings += problems
         plan, shortages = try_plan(needs, part, fused.input, [out.tensor for out in fused.outputs])
         findings += [shortage.finding() for shortage in shortages]
@@ -92,8 +92,10 @@ def _weight_grid(plan: MemoryPlan) -> Table:
         (f"{first // PROCESSORS_PER_QUADRANT}", *words[first : first + PROCESSORS_PER_QUADRANT])
         for first in range(0, len(words), PROCESSORS_PER_QUADRANT)
     )
-    title = f"Weight memory: words of {plan.part.kernel_words} on each processor"
-    return Table(title, columns, rows)
+    room = f"{plan.part.kernel_words:,}"
+    if plan.part.extra_kernel_words:
+        room += f" ({plan.part.kernel_room(0):,} in column +0)"
+    return Table(f"Weight memory: words of {room} on each processor", columns, rows)
 
 
 def _arrays(plan: MemoryPlan) -> dict[str, Any]:
@@ -106,13 +108,16 @@ def _arrays(plan: MemoryPlan) -> dict[str, Any]:
 
 
 def _needs(
-    fused: FusedNetwork, options: MaximOptions, overrides: Mapping[str, Mapping[str, Any]]
+    fused: FusedNetwork,
+    options: MaximOptions,
+    overrides: Mapping[str, Mapping[str, Any]],
+    part: Part,
 ) -> tuple[list[LayerNeeds], list[Finding]]:
     findings = []
     try:
-        settings = layer_settings(fused, options, overrides)
+        settings = layer_settings(fused, options, overrides, part=part)
     except RecipeError as error:
-        settings = layer_settings(fused, options, {})
+        settings = layer_settings(fused, options.model_copy(update={"weight_bits": 8}), {})
         findings = [
             Finding("maxim.settings", Status.FAILED, problem, "quantize.layers", error.hint)
             for problem in error.problems

@@ -14,7 +14,7 @@ from math import prod
 
 from nibblefit.fixed.formats import IntArray
 from nibblefit.ir.graph import Shape
-from nibblefit_maxim.embedding import Embedding
+from nibblefit_maxim.embedding import CopiedKernel, Embedding
 
 
 class Operator(StrEnum):
@@ -92,11 +92,14 @@ class HardwareLayer:
         identity: It hands its input on unchanged and has no weights of its own: a 1×1
             convolution or linear layer inserted where the hardware needs an operator; with more
             padding than its kernel takes up, it adds a frame of zeros; transposed, it repeats
-            every position twice along both axes.
+            every position twice along both axes; with `copies`, it lays shifted copies of its
+            input side by side.
         sources: Names of the float nodes it covers.
         output: Name of the tensor it writes, the float tensor of the last covered node; empty:
             the layer's own name.
         embedding: How the stored weights become the hardware's; None: they are the same.
+        copies: Taps of an identity layer's kernel, one per copy of its input that it writes, the
+            channels of the first copy first; empty: one copy of the middle.
         packed: Operands that lie side by side in the one input tensor, as a network's input can.
         notes: What was rewritten to make the layer, as sentences for reports.
     """
@@ -122,7 +125,8 @@ class HardwareLayer:
     identity: bool = False
     sources: tuple[str, ...] = ()
     output: str = ""
-    embedding: Embedding | None = None
+    embedding: Embedding | CopiedKernel | None = None
+    copies: tuple[tuple[int, ...], ...] = ()
     packed: int = 0
     notes: tuple[str, ...] = ()
 
@@ -135,6 +139,11 @@ class HardwareLayer:
     def has_weights(self) -> bool:
         """Whether the layer multiplies."""
         return self.operator is not Operator.PASSTHROUGH
+
+    @property
+    def identity_bits(self) -> int:
+        """Width of the constant weights of an identity layer; many copies take many weights."""
+        return 2 if self.copies else 8
 
     @property
     def in_channels(self) -> int:
@@ -171,6 +180,8 @@ class HardwareLayer:
         if self.flatten:
             words.append("flatten")
         kind = "identity" if self.identity else str(self.operator)
+        if self.copies:
+            kind = f"{len(self.copies)} shifted copies by {self.operator}"
         words.append(f"{kind} {_times(self.kernel)}".strip())
         if self.activation is not Activation.NONE:
             words.append(str(self.activation))

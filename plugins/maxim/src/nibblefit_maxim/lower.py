@@ -141,6 +141,39 @@ class GraphBuilder:
         link = _Link("reshape", Op.RESHAPE, attributes=frozen_mapping({"shape": shape}))
         return self._emit(link, (tensor,), f"{layer}.reshape", layer, "")
 
+    def cut(self, tensor: str, axis: int, span: tuple[int, int], layer: str) -> str:
+        """Read a part of a tensor, from span's first to before its second; returns its name.
+
+        Args:
+            tensor: What is read.
+            axis: Axis, the batch axis counted.
+            span: First index and the one behind the last.
+            layer: The layer that reads.
+        """
+        attributes = frozen_mapping({"axes": (axis,), "starts": (span[0],), "ends": (span[1],)})
+        link = _Link("cut", Op.SLICE, attributes=attributes)
+        return self._emit(link, (tensor,), f"{layer}.{tensor}.cut{axis}", layer, "")
+
+    def joined(self, tensors: tuple[str, ...], axis: int, name: str) -> str:
+        """Put tensors one behind the other; returns the new tensor's name."""
+        link = _Link("join", Op.CONCAT, attributes=frozen_mapping({"axis": axis}))
+        return self._emit(link, tensors, name, name, "")
+
+    def zeros(self, like: str, shape: Shape, name: str) -> str:
+        """Return the name of a tensor of zeros, (channels, positions), for every sample of `like`.
+
+        Made of one value of `like`, so that it has as many samples.
+        """
+        one = self.cut(like, 1, (0, 1), name)
+        for axis in range(2, len(self.shape(like)) + 1):
+            one = self.cut(one, axis, (0, 1), name)
+        one = self.reshape(one, (1, 1), f"{name}.one")
+        blank = _Link("zero", Op.IDENTITY, steps=(Clamp(0, 0),))
+        one = self._emit(blank, (one,), f"{name}.zero", name, "")
+        pads = (0, 0, *(size - 1 for size in shape))
+        link = _Link("zeros", Op.PAD, attributes=frozen_mapping({"pads": pads, "value": 0}))
+        return self._emit(link, (one,), name, name, "")
+
     def add_layer(self, item: IntegerLayer) -> None:
         """Append the nodes of one layer.
 

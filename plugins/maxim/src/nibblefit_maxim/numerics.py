@@ -24,6 +24,9 @@ DATA_BITS = 8
 DATA_FRAC = 7
 #: Weight widths. Source: ai8x-synthesis README, "Per-Layer Configuration", `quantization`.
 WEIGHT_BITS = (8, 4, 2, 1)
+#: Weights of plus and minus one, stored in one bit; MAX78002 only.
+#: Source: ai8x-synthesis README, "Per-Layer Configuration", `quantization: binary`.
+BINARY = "binary"
 #: Left shift at which a bias code joins the accumulator, for every weight width.
 #: Source: ai8x-synthesis `izer/compute.py`; confirmed by every biased vector of the vendor.
 BIAS_SHIFT = 7

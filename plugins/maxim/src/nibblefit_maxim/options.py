@@ -6,9 +6,11 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
+from nibblefit_maxim.numerics import BINARY
+
 #: The vendor's policies use 0.985 to 0.995 for 8 bits; 1.0 is its default.
 Quantile = Annotated[float, Field(gt=0.0, le=1.0)]
-WeightBits: TypeAlias = Literal[8, 4, 2, 1]
+WeightBits: TypeAlias = Literal[8, 4, 2, 1, "binary"]
 #: The vendor's two ways of training: clipped to ±1 from the start, or with measured thresholds.
 Generation: TypeAlias = Literal["v1", "v2"]
 #: Factor on folded batch norm. Source: ai8x-training c3d4eb1 `fuse_bn_layers`, pull request 331.
@@ -21,7 +23,9 @@ class SearchOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     bits: tuple[WeightBits, ...] = Field(
-        default=(8, 4, 2, 1), description="Widths a layer may get; the search starts at the widest."
+        default=(8, 4, 2, 1),
+        description="Widths a layer may get; the search starts at the widest. On the MAX78002 "
+        '"binary" may take the place of 1.',
     )
     max_drop: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
         default=0.01,
@@ -39,9 +43,34 @@ class SearchOptions(BaseModel):
     @field_validator("bits")
     @classmethod
     def _bits_differ(cls, value: tuple[WeightBits, ...]) -> tuple[WeightBits, ...]:
-        if len(value) < 2 or len(set(value)) < len(value):
-            raise ValueError("two or more different widths of 8, 4, 2 and 1")
-        return tuple(sorted(value, reverse=True))
+        bits = [_bits(width) for width in value]
+        if len(bits) < 2 or len(set(bits)) < len(bits):
+            raise ValueError("two or more different widths of 8, 4, 2 and 1; binary counts as 1")
+        return tuple(sorted(value, key=_bits, reverse=True))
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Bits of a weight by choice, the widest first."""
+        return tuple(_bits(width) for width in self.bits)
+
+    def named(self, bits: int) -> int | str:
+        """Return the width as recipes state it: one bit may stand for binary weights."""
+        return BINARY if bits == 1 and BINARY in self.bits else bits
+
+
+def _bits(width: int | str) -> int:
+    return 1 if width == BINARY else int(width)
+
+
+class LayerOptions(BaseModel):
+    """One entry of ``[quantize.layers]``; what is unset stays as it is for the whole network."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    weight_bits: WeightBits | None = Field(default=None, description="Width of the weights.")
+    shift_quantile: Quantile | None = Field(
+        default=None, description="Share of the weights that the scale must hold."
+    )
 
 
 #: What quantized codes depend on; float training is kept when it changes.
@@ -81,8 +110,8 @@ class MaximOptions(BaseModel):
     )
     weight_bits: WeightBits = Field(
         default=8,
-        description="Width of the weights: 8, 4, 2 or 1. Single layers: "
-        "[quantize.layers] with weight_bits.",
+        description='Width of the weights: 8, 4, 2, 1, or on the MAX78002 "binary" (plus and minus '
+        "one). Single layers: [quantize.layers] with weight_bits.",
         json_schema_extra=_CODES,
     )
     shift_quantile: Quantile = Field(

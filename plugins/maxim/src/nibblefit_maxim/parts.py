@@ -44,6 +44,7 @@ class Part:
         max_conv1d_dilation: Largest dilation of a 1-D convolution.
         clock_hertz: Clock of the accelerator in the code that the compiler generates.
         has_read_gap: A layer of one pass may skip words while it reads.
+        extra_kernel_words: Further words of the first processor of each quadrant.
     """
 
     name: str
@@ -65,6 +66,12 @@ class Part:
     max_conv1d_dilation: int
     clock_hertz: int
     has_read_gap: bool = False
+    extra_kernel_words: int = 0
+
+    def kernel_room(self, processor: int) -> int:
+        """Words of weight memory of one processor."""
+        is_first = processor % PROCESSORS_PER_QUADRANT == 0
+        return self.kernel_words + (self.extra_kernel_words if is_first else 0)
 
     @property
     def title(self) -> str:
@@ -100,7 +107,8 @@ MAX78002 = Part(
     instance_bytes=80 * 1024,
     max_offset=0x50000,
     max_side=2048,
-    kernel_words=4096,  # processors 0, 16, 32 and 48 have 5120; not used by the planner
+    kernel_words=4096,
+    extra_kernel_words=1024,
     bias_bytes=2048,
     max_channels=1024,  # the manual says 2048; the compiler refuses more than 1024
     has_depthwise=True,

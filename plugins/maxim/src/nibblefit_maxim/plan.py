@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from nibblefit.defaults.plan import pruning
 from nibblefit.ir.graph import frozen_mapping
 from nibblefit.plan import Gate, Plan, PlanItem, Stage, Step
 from nibblefit.recipe import Recipe
+from nibblefit.results import Finding, Status
 from nibblefit_maxim.options import MaximOptions
 from nibblefit_maxim.qat.phases import QAT_PHASE, SEARCH_PHASE, SWITCHING_PHASE
 
@@ -23,6 +25,8 @@ def plan_for(recipe: Recipe, options: MaximOptions) -> Plan:
         items += [_train("float", "float"), Step(Stage.EVALUATE, _FLOAT)]
     if recipe.evaluate.floor > 0.0:
         items.append(_floor(reference, recipe.evaluate.floor))
+    if not switches:
+        items += pruning(recipe)
     if options.search is not None:
         items.append(_train("search", SEARCH_PHASE))
     if options.qat and not switches:
@@ -36,6 +40,19 @@ def plan_for(recipe: Recipe, options: MaximOptions) -> Plan:
         items.append(_max_drop(reference, recipe.evaluate.max_drop))
     items.append(Step(Stage.COMPILE, "compile", subject="quantize"))
     return tuple(items)
+
+
+def plan_problems(recipe: Recipe, options: MaximOptions) -> tuple[Finding, ...]:
+    """Return what the plan cannot do: pruning needs a float training that is over."""
+    if options.start_epoch is None or not recipe.prune.active:
+        return ()
+    return (
+        Finding(
+            "maxim.prune", Status.FAILED,
+            "pruning comes between float and quantized training, which target.start_epoch joins",
+            "prune.sparsity", "leave target.start_epoch unset, or prune.sparsity at 0",
+        ),
+    )  # fmt: skip
 
 
 def _train(name: str, phase: str) -> Step:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from nibblefit.data.source import Split
+from nibblefit.defaults.prune import check_prune_layers
+from nibblefit.errors import RecipeError
 from nibblefit.ir.graph import Graph
 from nibblefit.models import Model
 from nibblefit.run import Run
@@ -19,7 +20,7 @@ from nibblefit_maxim.options import MaximOptions, SearchOptions
 from nibblefit_maxim.parts import part_named
 from nibblefit_maxim.qat.advice import training_advice
 from nibblefit_maxim.qat.start import fused_of
-from nibblefit_maxim.settings import LayerSettings, layer_settings, matches
+from nibblefit_maxim.settings import LayerSettings, binary_problems, layer_settings, matches
 
 #: Shortages that only stop the writing of files, or that training may still remove.
 _ONLY_WARNED = frozenset({SHAPE_RULE, BIAS_RULE})
@@ -34,17 +35,21 @@ def prepare_model(run: Run, graph: Graph) -> Model:
     Raises:
         UnsupportedError: The hardware lacks a layer; names all of them.
         LimitError: The network does not fit the part, whatever its weights become.
-        RecipeError: Per-layer settings that match nothing, or hold bad values.
+        RecipeError: Settings of single layers that match nothing, or hold bad values.
     """
+    check_prune_layers(graph, run.recipe.prune.layers)
     graph = _approximated(run, graph)
     fused = fused_of(graph, run)
     options: MaximOptions = run.options
-    settings = layer_settings(fused, options, run.recipe.quantize.layers)
+    part = part_named(run.part)
+    settings = layer_settings(fused, options, run.recipe.quantize.layers, part=part)
     if options.search is not None:
         settings = narrowest(settings, options.search, run.recipe.quantize.layers)
+        problems = binary_problems(fused, settings, part)
+        if problems:
+            raise RecipeError("target.search cannot use these widths", problems=problems)
     for advice in training_advice(fused):
         run.reporter.warn(advice)
-    part = part_named(run.part)
     kept = [out.tensor for out in fused.outputs]
     _, shortages = try_plan(layer_needs(fused, settings), part, fused.input, kept)
     if any(shortage.rule not in _ONLY_WARNED for shortage in shortages):
@@ -75,7 +80,7 @@ def narrowest(
     return {
         name: one
         if any(matches(name, pattern) for pattern in fixed)
-        else replace(one, weight_bits=search.bits[-1])
+        else one.with_width(search.bits[-1])
         for name, one in settings.items()
     }
 
@@ -89,7 +94,7 @@ def layer_needs(fused: FusedNetwork, settings: Mapping[str, LayerSettings]) -> l
     return [
         LayerNeeds(
             layer,
-            settings[layer.name].weight_bits if layer.name in settings else 8,
+            settings[layer.name].weight_bits if layer.name in settings else layer.identity_bits,
             bool(layer.bias) or layer.is_normed,
         )
         for layer in fused.layers

@@ -51,6 +51,7 @@ def quantize_network(
         "part": part.name,
         "network": graph.name,
         "weight_bits": frozen_mapping({name: s.weight_bits for name, s in settings.items()}),
+        "binary_weights": tuple(name for name, s in settings.items() if s.is_binary),
         "shift_quantile": frozen_mapping({n: s.shift_quantile for n, s in settings.items()}),
         "wide_output": any(layer.wide for layer in fused.layers),
         "rounds_averages": any(layer.pool and layer.pool.is_rounded for layer in fused.layers),
@@ -69,8 +70,8 @@ def _integers(
     if not layer.has_weights:
         return IntegerLayer(layer, in_frac=in_frac, out_frac=in_frac)
     if layer.identity:
-        weights = _identity_weights(layer)
-        return IntegerLayer(layer, weights, None, 8, _IDENTITY_FRAC, in_frac, out_frac)
+        weights, frac = _identity_weights(layer)
+        return IntegerLayer(layer, weights, None, layer.identity_bits, frac, in_frac, out_frac)
     chosen = settings[layer.name]
     bias = None
     if layer.bias:
@@ -84,6 +85,7 @@ def _integers(
         chosen.shift_quantile,
         in_frac - out_frac,
         layer=layer.name,
+        is_binary=chosen.is_binary,
     )
     return IntegerLayer(
         layer,
@@ -93,6 +95,7 @@ def _integers(
         chosen.weight_bits - 1 + codes.exponent,
         in_frac,
         out_frac,
+        chosen.is_binary,
     )
 
 
@@ -104,16 +107,26 @@ def _placed(codes: IntArray, layer: HardwareLayer) -> IntArray:
     return filled
 
 
-def _identity_weights(layer: HardwareLayer) -> IntArray:
-    """Return weights that hand every channel on: one tap, or transposed a square of four."""
-    channels = layer.out_channels
-    eye = np.eye(channels, dtype=np.int64) * _IDENTITY_CODE
+def _identity_weights(layer: HardwareLayer) -> tuple[IntArray, int]:
+    """Return weights that hand every channel on, and their fractional bits.
+
+    One tap; transposed, a square of four; for copies, one tap for each of them.
+    """
+    channels = layer.in_channels if layer.copies else layer.out_channels
+    eye = np.eye(channels, dtype=np.int64)
+    if layer.copies:
+        shifted = np.zeros((len(layer.copies), channels, channels, *layer.kernel), np.int64)
+        for copy, tap in zip(shifted, layer.copies, strict=True):
+            copy[(slice(None), slice(None), *tap)] = eye
+        return shifted.reshape(-1, channels, *layer.kernel), 0
+    eye *= _IDENTITY_CODE
     kernel = layer.kernel
     weights = np.zeros((channels, channels, *kernel), np.int64)
     if layer.operator is Operator.CONV_TRANSPOSE2D:
         # Result 2i − 1 + t comes from position i: taps 1 and 2 make 2i and 2i + 1.
         weights[:, :, 1:, 1:] = eye[:, :, None, None]
-        return weights
+        return weights, _IDENTITY_FRAC
     centre = tuple(taps // 2 for taps in kernel)
-    weights[(slice(None), slice(None), *centre)] = eye
-    return weights
+    everywhere: tuple[slice | int, ...] = (slice(None), slice(None), *centre)
+    weights[everywhere] = eye
+    return weights, _IDENTITY_FRAC

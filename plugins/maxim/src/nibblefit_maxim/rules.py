@@ -114,8 +114,11 @@ _OPERATORS = _errors((
 _NETWORK = _errors((
     ("sample", Vendor.REFUSES, "the sample is int64 of C,H,W or C,L, with values of −128 to 127",
      "save it with numpy as int64, channels first, without batch axis"),
-    ("in-sequences", Vendor.REFUSES, "in_sequences names layers that stand before",
+    ("in-sequences", Vendor.REFUSES, "in_sequences and the like name layers that have run before",
      "name earlier layers by number or name, or 'input'"),
+    ("data-buffer", Vendor.REFUSES, "one rolling buffer, read, shifted and filled where it lies",
+     ("write name, processors, channels, dim and offset of the buffer, and for each layer that "
+     "uses it in_sequences, offsets, in_dim and in_channels")),
     ("shape", Vendor.REFUSES, "shapes fit together", "correct in_dim, in_channels or flatten"),
     ("concat-shape", Vendor.ACCEPTS, "members of a concatenation have equal rows and columns",
      "pool or reshape members first; the compiler would join their pixels one by one instead"),
@@ -194,8 +197,8 @@ _PLACEMENT = _errors((
 
 _MODEL = (
     Rule("not-modelled", Severity.WARNING, Vendor.UNKNOWN,
-         "a key whose effect on the data is not modelled here",
-         "remove it if it changes nothing; what follows from it is not checked", False),
+         "every way of reading data has a documented meaning",
+         "read the data in another way; what follows from this layer is not checked", False),
 )  # fmt: skip
 
 _DOUBTS = _warnings((
@@ -212,11 +215,21 @@ _DOUBTS = _warnings((
      "multiple of 4"), "move the output map to a multiple of 4"),
     ("streaming-bias", Vendor.WARNS, "streaming layers on the MAX78000 have no bias",
      "fold the bias away, or verify this layer on the device"),
+    ("partial-channels", Vendor.REFUSES,
+     "a layer reads all channels of its input, or the compiler is called with --reshape-inputs",
+     "call the compiler with --reshape-inputs, or read all channels"),
+    ("split-operands", Vendor.ACCEPTS,
+     "operands come from layers of their own, or lie side by side in the network's input",
+     ("write each operand with a layer of its own; the compiler splits one layer's output by "
+     "channels, while the device reads every second word")),
     ("overlap-data", Vendor.WARNS, "data is overwritten while it is read, as --overlap-data allows",
      "make sure that every word is read before it is overwritten"),
 ))  # fmt: skip
 
 _NOTES = (
+    Rule("debug-aid", Severity.NOTE, Vendor.ACCEPTS,
+         "snooping only watches; the graph is what runs if no condition is met",
+         "nothing to do; write simulated_sequence for the way that a met condition takes"),
     Rule("input-unknown", Severity.NOTE, Vendor.UNKNOWN, "the shape of the input is known",
          "give --sample FILE.npy or --input-shape 1,28,28; without it, shapes and memory are not "
          "checked"),

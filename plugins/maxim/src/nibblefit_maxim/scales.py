@@ -6,6 +6,10 @@ With p = all weights and biases of a layer and r the quantile:
     B    = clip(⌊log2(1 / quantile(|p|, r))⌋, −7−b, 23−b)
     code = clip(⌊w · 2^B · 2^(b−1) + ½⌋, −2^(b−1), 2^(b−1)−1)       and the same for the bias
 
+Binary weights, which the vendor's scripts do not make, are our own: code = 1 for w ≥ 0, else −1,
+and 2^−B is the power of two nearest to the mean of |w|, which has the least squared error of all
+powers of two. Their bias has 8-bit codes of unit 2^−B.
+
 Codes are computed in float32, as in the vendor's scripts: there the addition of one half can
 round, and the files must come out equal. Everything else here is exact.
 """
@@ -23,6 +27,12 @@ from nibblefit.errors import InputError
 from nibblefit.fixed.formats import IntArray
 
 RealArray: TypeAlias = npt.NDArray[np.floating[Any]]
+
+
+#: Bits of a magnitude in the sum that decides the scale of binary weights: float32's digits.
+SUM_BITS = 24
+#: Bits of a bias code beside binary weights, the file format's own limit.
+BINARY_BIAS_BITS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +88,30 @@ def weight_exponent(
     return high if limit == 0.0 else min(max(floor_log2_of_inverse(limit), low), high)
 
 
+def binary_exponent(weights: RealArray, threshold: int = 0) -> int:
+    """Return B of binary weights; `threshold` moves its limits, as it moves the output shift.
+
+    Magnitudes are summed as integers, in units of the largest one's 2^−24, so that the sum does
+    not depend on its order.
+    """
+    low, high = (bound - threshold for bound in exponent_limits(1))
+    magnitudes = np.abs(weights).astype(np.float64).reshape(-1)
+    largest = float(magnitudes.max(initial=0.0))
+    if largest == 0.0:
+        return high
+    place = SUM_BITS - math.frexp(largest)[1]
+    total = int(np.ldexp(magnitudes, place).astype(np.int64).sum())
+    # 2^k is nearest to the mean if 2^k ≤ mean · 4/3 < 2^(k+1), and frexp returns k + 1 for that.
+    _, exponent = math.frexp(4 * total / (3 * magnitudes.size))
+    return min(max(place + 1 - exponent, low), high)
+
+
+def signs(values: RealArray) -> IntArray:
+    """Return the binary codes of weights: −1 below zero, else 1."""
+    codes: IntArray = np.where(values < 0, -1, 1).astype(np.int64)
+    return codes
+
+
 def code_range(bits: int) -> tuple[int, int]:
     """Return the smallest and largest weight or bias code."""
     return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
@@ -85,8 +119,13 @@ def code_range(bits: int) -> tuple[int, int]:
 
 def codes_at(values: RealArray, exponent: int, bits: int) -> IntArray:
     """Return ⌊v · 2^exponent · 2^(bits−1) + ½⌋, clipped to the code range."""
+    return codes_of_unit(values, exponent + bits - 1, bits)
+
+
+def codes_of_unit(values: RealArray, frac: int, bits: int) -> IntArray:
+    """Return ⌊v · 2^frac + ½⌋, clipped to the range of `bits` bits."""
     low, high = code_range(bits)
-    scaled = values.astype(np.float32) * np.float32(2.0 ** (exponent + bits - 1))
+    scaled = values.astype(np.float32) * np.float32(2.0**frac)
     rounded = np.floor(scaled + np.float32(0.5))
     codes: IntArray = np.clip(rounded, low, high).astype(np.int64)
     return codes
@@ -100,6 +139,7 @@ def quantize_parameters(
     threshold: int = 0,
     *,
     layer: str = "",
+    is_binary: bool = False,
 ) -> Codes:
     """Return codes and exponent of one layer.
 
@@ -110,6 +150,7 @@ def quantize_parameters(
         quantile: Share of the magnitudes that the scale must hold.
         layer: Name, for messages.
         threshold: Activation threshold relative to the producer's.
+        is_binary: Weights become plus and minus one; `bits` is 1 then.
 
     Raises:
         InputError: A weight or bias is not finite.
@@ -120,6 +161,10 @@ def quantize_parameters(
                 f"layer '{layer}': {name} hold values that are not finite",
                 hint="the training diverged; lower the learning rate",
             )
+    if is_binary:
+        exponent = binary_exponent(weights, threshold)
+        whole = None if bias is None else codes_of_unit(bias, exponent, BINARY_BIAS_BITS)
+        return Codes(signs(weights), whole, exponent)
     exponent = weight_exponent(weights, bias, bits, quantile, threshold)
     return Codes(
         codes_at(weights, exponent, bits),

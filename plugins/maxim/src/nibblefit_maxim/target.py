@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from nibblefit.hooks import ApiVersion, TargetInfo, hookimpl
 from nibblefit_maxim.numerics import INPUT_RANGE, NUMERICS
-from nibblefit_maxim.options import MaximOptions
+from nibblefit_maxim.options import LayerOptions, MaximOptions
 from nibblefit_maxim.parts import PARTS, part_named
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import typer
     from torch import nn
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from nibblefit.models import Model
     from nibblefit.plan import Plan
     from nibblefit.recipe import Recipe
-    from nibblefit.results import Artifact, Report
+    from nibblefit.results import Artifact, Finding, Report
     from nibblefit.run import Run
 
 
@@ -35,6 +37,7 @@ class MaximTarget:
         parts=tuple(PARTS),
         manual="docs/targets/maxim.md",
         input_range=INPUT_RANGE,
+        layer_options=LayerOptions,
     )
 
     @hookimpl
@@ -43,6 +46,13 @@ class MaximTarget:
         from nibblefit_maxim.plan import plan_for
 
         return plan_for(recipe, _options(recipe))
+
+    @hookimpl
+    def recipe_problems(self, recipe: Recipe) -> Sequence[Finding]:
+        """Return settings that do not go together."""
+        from nibblefit_maxim.plan import plan_problems
+
+        return plan_problems(recipe, _options(recipe))
 
     @hookimpl
     def prepare(self, run: Run, graph: Graph) -> Model:

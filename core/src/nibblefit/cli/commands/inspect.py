@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 def inspect(
     model: Annotated[
         str,
-        typer.Argument(help="'path/file.py:factory', 'package.module:factory' or 'net.onnx'."),
+        typer.Argument(
+            help="'path/file.py:factory', 'package.module:factory', 'net.onnx', or a file in a "
+            "format that the target reads."
+        ),
     ],
     *,
     target: Target,

@@ -19,7 +19,10 @@ from torch import nn
 
 from nibblefit.errors import InputError, NibblefitError
 
-_FORMS = "use 'path/file.py:factory', 'package.module:factory' or 'net.onnx'"
+_FORMS = (
+    "use 'path/file.py:factory', 'package.module:factory', 'net.onnx' or a file in a format that "
+    "the target reads"
+)
 
 
 def build_module(source: str, folder: Path, arguments: Mapping[str, Any]) -> nn.Module:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import warnings
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -72,9 +73,11 @@ def _from_npz(path: Path) -> dict[str, Tensor]:
         # numpy leaves a stream open that it opened itself when the archive is damaged.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             return {name: torch.from_numpy(np.array(archive[name])) for name in archive.files}
-    except (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile) as problem:
+    except (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error,
+            NotImplementedError, RuntimeError, SyntaxError, MemoryError,
+            OverflowError) as problem:  # fmt: skip
         raise InputError(
-            f"weights file {path} is damaged or holds more than arrays: {problem}",
+            f"weights file {path} is damaged or holds more than arrays: {str(problem)[:200]}",
             hint="save it again with numpy.savez(path, **arrays)",
         ) from problem
 

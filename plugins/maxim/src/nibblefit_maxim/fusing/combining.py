@@ -12,6 +12,7 @@ from nibblefit_maxim.fusing.value import Value
 from nibblefit_maxim.fusing.weighted import cropped
 from nibblefit_maxim.fusing.windows import pads_of, pooled_shape, pools_of
 from nibblefit_maxim.layers import Activation, Eltwise, HardwareLayer, Operator, PoolKind
+from nibblefit_maxim.numerics import DATA_BITS, DATA_FRAC
 from nibblefit_maxim.parts import MAX_OPERANDS
 
 ELTWISE = {Op.ADD: Eltwise.ADD, Op.SUB: Eltwise.SUB, Op.OR: Eltwise.OR, Op.XOR: Eltwise.XOR}
@@ -99,6 +100,7 @@ def operands_of(site: Assembly, node: Node) -> list[Value]:
 
 def combine(site: Assembly, node: Node) -> Value:
     """Return the element-wise combination of two to sixteen operands; it waits."""
+    _check_words(node)
     values, kind = operands_of(site, node), ELTWISE[node.op]
     shapes = [value.float_shape for value in values]
     if len(set(shapes)) > 1:
@@ -132,6 +134,19 @@ def combine(site: Assembly, node: Node) -> Value:
         flattening=first.flattening,
         label=node.name,
     )
+
+
+def _check_words(node: Node) -> None:
+    """Refuse bitwise combinations of words that are no codes of 8-bit data."""
+    if node.op not in (Op.OR, Op.XOR):
+        return
+    found = node.attributes.get("bits", DATA_BITS), node.attributes.get("frac", DATA_FRAC)
+    if found != (DATA_BITS, DATA_FRAC):
+        raise UnfitError(
+            f"it combines words of {found[0]} bits, {found[1]} of them fractional",
+            f"use words of {DATA_BITS} bits, {DATA_FRAC} fractional, which the data memory holds: "
+            "⌊128·x + ½⌋ of −1 ≤ x < 1",
+        )
 
 
 def _unchained(site: Assembly, values: list[Value], kind: Eltwise) -> list[Value]:

@@ -8,7 +8,7 @@ nobody may read. Axes are independent, but share K and P.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nibblefit.ir.attributes import spatial
@@ -132,7 +132,9 @@ def check_groups(node: Node, in_channels: int, out_channels: int, part: Part) ->
     return groups
 
 
-def fit_kernel(node: Node, kernel: tuple[int, ...], surplus: Sequence[int]) -> KernelFit:
+def fit_kernel(
+    node: Node, kernel: tuple[int, ...], surplus: Sequence[int]
+) -> KernelFit:  # fmt: skip
     """Return how a convolution of stride 1 runs on the hardware.
 
     Args:
@@ -143,20 +145,32 @@ def fit_kernel(node: Node, kernel: tuple[int, ...], surplus: Sequence[int]) -> K
     Raises:
         UnfitError: No kernel of the hardware holds it.
     """
+    axes = _axes(node, kernel, surplus)
+    found = _native_dilation(axes[0]) if len(axes) == 1 else None
+    found = found or _smallest(axes, CONV1D_KERNELS if len(axes) == 1 else CONV2D_KERNELS)
+    if found is None:
+        pads = spatial(node.attributes, "pads", 2 * len(axes), 0)
+        raise _misfit(kernel, pads, spatial(node.attributes, "dilations", len(axes), 1), axes)
+    return found
+
+
+def fit_long_kernel(
+    node: Node, kernel: tuple[int, ...], surplus: Sequence[int]
+) -> KernelFit | None:  # fmt: skip
+    """Return how a convolution fits a kernel that two layers in a row make, None if it does not.
+
+    Two kernels of k taps in a row see 2k − 1 positions; the padding is the first one's.
+    """
+    longest = max(CONV1D_KERNELS if len(kernel) == 1 else CONV2D_KERNELS)
+    return _smallest(_axes(node, kernel, surplus), range(longest + 2, 2 * longest, 2))
+
+
+def _axes(node: Node, kernel: tuple[int, ...], surplus: Sequence[int]) -> list[_Axis]:
     count = len(kernel)
     pads = spatial(node.attributes, "pads", 2 * count, 0)
     dilations = spatial(node.attributes, "dilations", count, 1)
-    axes = [
-        _Axis(k, d if k > 1 else 1, b, e, s)
-        for k, d, b, e, s in zip(
-            kernel, dilations, pads[:count], pads[count:], surplus, strict=True
-        )
-    ]
-    found = _native_dilation(axes[0]) if count == 1 else None
-    found = found or _smallest(axes)
-    if found is None:
-        raise _misfit(kernel, pads, dilations, axes)
-    return found
+    sides = zip(kernel, dilations, pads[:count], pads[count:], surplus, strict=True)
+    return [_Axis(k, d if k > 1 else 1, b, e, s) for k, d, b, e, s in sides]
 
 
 def _native_dilation(axis: _Axis) -> KernelFit | None:
@@ -170,9 +184,8 @@ def _native_dilation(axis: _Axis) -> KernelFit | None:
     return KernelFit((axis.taps,), (axis.before,), (axis.distance,), (0,), (1,), (axis.surplus,))
 
 
-def _smallest(axes: Sequence[_Axis]) -> KernelFit | None:
+def _smallest(axes: Sequence[_Axis], kernels: Iterable[int]) -> KernelFit | None:
     """Return the fit with least surplus, then fewest taps."""
-    kernels = CONV1D_KERNELS if len(axes) == 1 else CONV2D_KERNELS
     best: tuple[tuple[int, int, int], KernelFit] | None = None
     for kernel in kernels:
         for pad in range(min(MAX_PAD, kernel - 1) + 1):
@@ -206,7 +219,7 @@ def _misfit(
 ) -> UnfitError:
     """Return why nothing fits, as precisely as the sizes tell."""
     longest, two = max(axis.span for axis in axes), len(axes) == 2
-    limit = max(CONV2D_KERNELS if two else CONV1D_KERNELS)
+    limit = 2 * max(CONV2D_KERNELS if two else CONV1D_KERNELS) - 1  # two layers in a row
     if any(axis.surplus for axis in axes):
         return UnfitError(
             f"it pads data that is longer on the hardware by {[a.surplus for a in axes]} positions",
@@ -215,13 +228,15 @@ def _misfit(
     if longest > limit and max(dilations) > 1:
         return UnfitError(
             f"kernel {times(kernel)} with dilation {times(dilations)} does not exist",
-            "2-D kernels cannot be dilated beyond 3×3" if two else
-            "dilate so that (taps − 1) · dilation stays below 9, or use at most 3 taps unpadded",
+            "2-D kernels cannot be dilated beyond 5×5" if two else
+            "dilate so that (taps − 1) · dilation stays below 17, or use at most 3 taps unpadded",
         )  # fmt: skip
     if longest > limit:
         return UnfitError(
             f"kernel {times(kernel)} does not exist",
-            "use 3×3 or 1×1; two 3×3 layers see as far as one 5×5" if two else "use 1 to 9 taps",
+            "use at most 5×5, padded by at most 2"
+            if two
+            else "use at most 17 taps, padded by at most 2",
         )
     if not same(pads):
         return UnfitError(

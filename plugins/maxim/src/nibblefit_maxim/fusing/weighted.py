@@ -6,23 +6,32 @@ from dataclasses import replace
 from math import prod
 
 from nibblefit.ir.attributes import spatial
-from nibblefit.ir.graph import Node, Shape
+from nibblefit.ir.graph import Node, Shape, frozen_mapping
 from nibblefit.ir.ops import Op
 from nibblefit.ir.shapes import infer_shapes
-from nibblefit_maxim.embedding import diagonal, flattened, placed_kernel
+from nibblefit_maxim.embedding import (
+    CopiedKernel,
+    Embedding,
+    diagonal,
+    flattened,
+    placed_kernel,
+)
 from nibblefit_maxim.fusing.assembly import Assembly
+from nibblefit_maxim.fusing.copying import copied
 from nibblefit_maxim.fusing.geometry import (
     KernelFit,
     UnfitError,
     check_groups,
     conv_operator,
     fit_kernel,
+    fit_long_kernel,
     fit_transposed,
     times,
 )
 from nibblefit_maxim.fusing.value import Value
 from nibblefit_maxim.fusing.windows import subsampling
 from nibblefit_maxim.layers import HardwareLayer, Operator
+from nibblefit_maxim.parts import PROCESSORS
 
 #: A dilated 1-D kernel that spans more runs on the 2-D hardware, which then cannot pool.
 _STRETCHED_TAPS = 9
@@ -36,23 +45,94 @@ def conv(site: Assembly, node: Node) -> Value:
     operator = conv_operator(node, value.shape[0], weights, site.part)
     if len(weights) != len(value.shape) + 1:
         raise UnfitError(f"it convolves data of shape {value.shape}", "reshape the data first")
-    kernel = tuple(weights[2:])
-    fit = fit_kernel(node, kernel, value.surplus)
-    _check_dilation(site, fit)
-    value = _ready(site, value, operator, fit, has_bias=len(node.inputs) > 2)
-    axes = len(kernel)
+    axes = len(weights) - 2
     strides = spatial(node.attributes, "strides", axes, 1)
     (wanted,) = infer_shapes(Op.CONV, node.attributes, [value.shape, weights])
     (dense,) = infer_shapes(
         Op.CONV, {**node.attributes, "strides": (1,) * axes}, [value.shape, weights]
     )
-    layer = _layer(node, value, operator, fit, weights, dense)
+    if operator is Operator.CONV1D and _is_trapped(site, node, value, weights):
+        return _as_map(site, node, value, weights, dense, wanted)
+    value, fit, embedding = _fitted(site, node, value, operator, weights)
+    layer = _layer(node, value, operator, fit, embedding, dense)
     if max(strides) == 1:
         return site.put(layer, dense)
     # Convolve everywhere; the next layer reads every s-th position.
     layer = replace(layer, output=f"{node.name}.dense")
     site.put(layer, layer.output_shape)
     return Value((node.name,), layer.output_shape, wanted, pool=subsampling(strides))
+
+
+def _fitted(
+    site: Assembly, node: Node, value: Value, operator: Operator, weights: Shape
+) -> tuple[Value, KernelFit, Embedding | CopiedKernel | None]:
+    """Return what a convolution reads, how it runs, and where its weights lie."""
+    kernel, has_bias = tuple(weights[2:]), len(node.inputs) > 2
+    try:
+        fit = fit_kernel(node, kernel, value.surplus)
+    except UnfitError:
+        long = fit_long_kernel(node, kernel, value.surplus)
+        if long is None:
+            raise
+        value = _ready(site, value, operator, long, has_bias=False)
+        return copied(site, node, value, operator, long, weights)
+    _check_dilation(site, fit)
+    value = _ready(site, value, operator, fit, has_bias=has_bias)
+    return value, fit, placed_kernel(weights, fit.kernel, fit.begin, fit.step)
+
+
+def _is_trapped(site: Assembly, node: Node, value: Value, weights: Shape) -> bool:
+    """Return whether a 1-D convolution pads data of several passes where the part cannot."""
+    if site.part.has_padded_multipass_conv1d or value.shape[0] <= PROCESSORS:
+        return False
+    kernel = tuple(weights[2:])
+    try:
+        return max(fit_kernel(node, kernel, value.surplus).pad) > 0
+    except UnfitError:
+        return True
+
+
+def _as_map(  # noqa: PLR0917 - what a convolution is made of
+    site: Assembly, node: Node, value: Value, weights: Shape, dense: Shape, wanted: Shape
+) -> Value:
+    """Return a 1-D convolution that runs as a 2-D one over a map of one column.
+
+    Raises:
+        UnfitError: The result would have more columns.
+    """
+    (before, behind) = spatial(node.attributes, "pads", 2, 0)
+    (stride,), (gap,) = (spatial(node.attributes, key, 1, 1) for key in ("strides", "dilations"))
+    attributes = {**node.attributes, "pads": (before, 0, behind, 0), "dilations": (gap, 1)}
+    flat = replace(node, attributes=frozen_mapping(attributes))
+    weights = (*weights, 1)
+    if not (value.is_plain or (value.is_concatenation and value.pool is None)):
+        value = site.flush(value)
+    if any(name in site.graph.inputs for name in value.sources):
+        value = site.flush(value)  # the compiler takes the input's shape from the sample
+    column = replace(
+        value, operand_shape=(*value.operand_shape, 1), shape=(*value.shape, 1)
+    )  # fmt: skip
+    try:
+        column, fit, embedding = _fitted(site, flat, column, Operator.CONV2D, weights)
+    except UnfitError as error:
+        raise _trapped(site, value) from error
+    if fit.surplus[1]:
+        raise _trapped(site, value)
+    layer = _layer(flat, column, Operator.CONV2D, fit, embedding, (*dense, 1))
+    note = f"the {site.part.title} pads 1-D data of more than 64 channels as a map of one column"
+    layer = replace(layer, output=f"{node.name}.dense", notes=(*layer.notes, note))
+    site.layers[layer.name] = layer
+    held = layer.output_shape[:2]
+    pool = subsampling((stride,)) if stride > 1 else None
+    return Value((layer.name,), held, wanted, pool=pool)
+
+
+def _trapped(site: Assembly, value: Value) -> UnfitError:
+    return UnfitError(
+        f"the {site.part.title} cannot pad {value.shape[0]} channels of 1-D data for this kernel",
+        "use at most 64 channels, no padding, or a kernel that keeps the length: 3 taps padded by "
+        "1, or 5 padded by 2",
+    )
 
 
 def conv_transpose(site: Assembly, node: Node) -> Value:
@@ -67,7 +147,8 @@ def conv_transpose(site: Assembly, node: Node) -> Value:
     value = cropped(value)
     value = _ready(site, value, Operator.CONV_TRANSPOSE2D, fit, has_bias=len(node.inputs) > 2)
     (wanted,) = infer_shapes(Op.CONV_TRANSPOSE, node.attributes, [value.shape, weights])
-    layer = _layer(node, value, Operator.CONV_TRANSPOSE2D, fit, weights, wanted)
+    embedding = placed_kernel(weights, fit.kernel, fit.begin, fit.step)
+    layer = _layer(node, value, Operator.CONV_TRANSPOSE2D, fit, embedding, wanted)
     return site.put(layer, wanted)
 
 
@@ -176,12 +257,15 @@ def _separate(site: Assembly, value: Value, *, has_bias: bool) -> Value:
 
 
 def _layer(  # noqa: PLR0917 - what a convolution is made of
-    node: Node, value: Value, operator: Operator, fit: KernelFit, weights: Shape, shape: Shape
-) -> HardwareLayer:
-    """Return the layer of a convolution with the given weights that makes a tensor of `shape`."""
-    kernel = tuple(weights[2:])
-    embedding = placed_kernel(weights, fit.kernel, fit.begin, fit.step)
-    note = f"kernel {times(kernel)} runs as {times(fit.kernel)} with zeros around its taps"
+    node: Node, value: Value, operator: Operator, fit: KernelFit,
+    embedding: Embedding | CopiedKernel | None, shape: Shape,
+) -> HardwareLayer:  # fmt: skip
+    """Return the layer of a convolution that makes a tensor of `shape`."""
+    notes = []
+    if isinstance(embedding, Embedding):
+        kernel, own = times(embedding.stored[2:]), times(fit.kernel)
+        notes = [f"kernel {kernel} runs as {own} with zeros around its taps"]
+    is_copied = isinstance(embedding, CopiedKernel)
     sides = zip(shape[1:], fit.surplus, strict=True)
     return HardwareLayer(
         name=node.name,
@@ -195,13 +279,13 @@ def _layer(  # noqa: PLR0917 - what a convolution is made of
         kernel=fit.kernel,
         pad=fit.pad,
         dilation=fit.dilation,
-        groups=int(node.attributes.get("groups", 1)),
+        groups=1 if is_copied else int(node.attributes.get("groups", 1)),
         weight=node.inputs[1],
         bias=node.inputs[2] if len(node.inputs) > 2 else "",
         sources=(*value.nodes, *value.flattening, node.name),
         output=node.output,
         embedding=embedding,
-        notes=(note,) if embedding else (),
+        notes=tuple(notes),
     )
 
 

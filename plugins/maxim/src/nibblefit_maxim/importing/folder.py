@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -85,7 +86,8 @@ def import_folder(
         folder.mkdir(parents=True, exist_ok=True)
         save_quantized(imported.graph, folder)
         if outputs:
-            np.savez(folder / OUTPUT_NAME, **outputs)
+            arrays: dict[str, Any] = dict(outputs)
+            np.savez(folder / OUTPUT_NAME, **arrays)
     except OSError as error:
         raise WorkspaceError(f"{folder} cannot be written: {error.strerror}") from error
     shown = {name: [int(v) for v in values.reshape(-1)[:10]] for name, values in outputs.items()}

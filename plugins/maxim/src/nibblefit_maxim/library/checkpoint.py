@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from nibblefit.errors import InputError, did_you_mean
 from nibblefit_maxim.library.modes import fused_layers
 from nibblefit_maxim.options import BATCH_NORM_FACTOR
+from nibblefit_maxim.reading.checkpoint import checkpoint_content, state_of
 from nibblefit_maxim.settings import LayerSettings
 
 #: What the vendor's modules keep beside parameters; read where we need it, else left alone.
@@ -28,8 +26,10 @@ def load_vendor_checkpoint(model: nn.Module, path: str | Path) -> dict[str, dict
 
     Both generations, before or behind QAT. Batch norm of generation 1, which its layers divide by
     four, arrives divided; activation thresholds of generation 2 move into weights and biases, so
-    the model computes the same, in the units of the chip's data. Batch norms that the checkpoint
-    has folded already are removed from the model.
+    the model computes the same, in the units of the chip's data. What the last layers of generation
+    2 multiply their results by (``final_scale``) is host software's task: a quantized model applies
+    it, a plain one, which is what is captured for the chip, does not. Batch norms that the
+    checkpoint has folded already are removed from the model.
 
     Args:
         model: Layers registered under the checkpoint's names; changed in place.
@@ -57,7 +57,11 @@ def load_vendor_checkpoint(model: nn.Module, path: str | Path) -> dict[str, dict
         wanted.update({f"{name}.{key}": value for key, value in moved.items()})
         if layer.op is not None:
             layer.settings = _settings(own)
-            found[name] = asdict(layer.settings)
+            layer.final_scale = round(_number(own, "final_scale"))
+            settings = layer.settings
+            found[name] = {
+                "weight_bits": settings.width, "shift_quantile": settings.shift_quantile,
+            }  # fmt: skip
     others = {k: v for k, v in state.items() if not any(k.startswith(f"{n}.") for n in layers)}
     wanted.update({k: v for k, v in others.items() if k.rpartition(".")[2] not in _FACTS})
     _load(model, wanted, path)
@@ -65,17 +69,19 @@ def load_vendor_checkpoint(model: nn.Module, path: str | Path) -> dict[str, dict
 
 
 def _settings(own: Mapping[str, Tensor]) -> LayerSettings:
-    bits = round(float(own["weight_bits"])) if "weight_bits" in own else 8
-    quantile = float(own["shift_quantile"]) if "shift_quantile" in own else 1.0
+    bits = round(_number(own, "weight_bits", 8.0))
     # Stored as float32: 0.985 comes back as 0.98500001.
-    return LayerSettings(bits or 8, round(quantile, 6))
+    return LayerSettings(bits or 8, round(_number(own, "shift_quantile", 1.0), 6))
+
+
+def _number(own: Mapping[str, Tensor], key: str, otherwise: float = 0.0) -> float:
+    return float(own[key]) if key in own else otherwise
 
 
 def _moved(own: Mapping[str, Tensor], eps: float, *, is_second: bool) -> dict[str, Tensor]:
     """Return a layer's parameters as our layers mean them."""
     kept = {key: value for key, value in own.items() if key not in _FACTS}
-    threshold = float(own.get("activation_threshold", torch.zeros(())))
-    factor = 2.0**-threshold
+    factor = 2.0 ** -_number(own, "activation_threshold")
     for key in ("op.weight", "op.bias"):
         if key in kept and factor != 1.0:
             kept[key] = kept[key] * factor
@@ -91,24 +97,7 @@ def _moved(own: Mapping[str, Tensor], eps: float, *, is_second: bool) -> dict[st
 
 
 def _state(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise InputError(f"checkpoint {path} does not exist", hint="give the path of a .pth.tar")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError,
-            AttributeError, TypeError, IndexError, AssertionError) as error:  # fmt: skip
-        # Damaged and hostile files fail in many ways inside the loader; none of them is ours.
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"{path.name}: not a checkpoint of tensors: {reason}",
-            hint="keep only epoch, state_dict and arch in it, and save it with torch.save",
-        ) from error
-    state = content.get("state_dict") if isinstance(content, Mapping) else None
-    if not isinstance(state, Mapping):
-        raise InputError(
-            f"{path.name}: key 'state_dict' is missing from the checkpoint",
-            hint="expected epoch, state_dict and arch, as the vendor's training writes them",
-        )
+    state = state_of(checkpoint_content(path), path)
     # Data-parallel training puts this before every name.
     return {str(k).removeprefix("module."): v for k, v in state.items()}
 

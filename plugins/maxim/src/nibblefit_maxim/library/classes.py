@@ -19,6 +19,7 @@ from nibblefit_maxim.library.layer import (
     build_op,
     build_pool,
 )
+from nibblefit_maxim.numerics import BINARY, WEIGHT_BITS
 from nibblefit_maxim.qat.gathering import combined
 
 
@@ -39,7 +40,7 @@ def _convolution(form: Form) -> type[FusedLayer]:
             activation: str | None = form.activation,
             wide: bool = False,
             batchnorm: str | None = "Affine" if form.batchnorm else None,
-            weight_bits: int | None = None,
+            weight_bits: int | str | None = None,
             bias_bits: int | None = None,
             quantize_activation: bool = False,
             groups: int = 1,
@@ -79,7 +80,7 @@ def _linear(form: Form) -> type[FusedLayer]:
             bias: bool | None = None,
             activation: str | None = form.activation,
             wide: bool = False,
-            weight_bits: int | None = None,
+            weight_bits: int | str | None = None,
             bias_bits: int | None = None,
             quantize_activation: bool = False,
         ) -> None:
@@ -114,8 +115,9 @@ def _pool(form: Form) -> type[FusedLayer]:
 
 
 def _only_known(form: Form, bias_bits: Any, weight_bits: Any, quantize_activation: bool) -> None:
-    if weight_bits not in (None, 1, 2, 4, 8):
-        raise InputError(f"{form.name}: weight_bits is {weight_bits!r}; expected 1, 2, 4 or 8")
+    if weight_bits not in (None, *WEIGHT_BITS, BINARY):
+        expected = "expected 1, 2, 4, 8 or 'binary'"
+        raise InputError(f"{form.name}: weight_bits is {weight_bits!r}; {expected}")
     if bias_bits not in (None, weight_bits, 8):
         raise InputError(f"{form.name}: bias_bits is {bias_bits!r}; it follows weight_bits")
     if quantize_activation:

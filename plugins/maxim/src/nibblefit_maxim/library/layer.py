@@ -59,7 +59,7 @@ class FusedLayer(nn.Module):
         bn: Batch norm behind it, or None.
         activation: What follows.
         wide: The 32-bit accumulator is the output.
-        weight_bits: Width of the weights once quantized.
+        weight_bits: Width of the weights once quantized: 8, 4, 2, 1 or ``binary``.
     """
 
     mode: Mode = Mode.PLAIN
@@ -68,14 +68,14 @@ class FusedLayer(nn.Module):
 
     def __init__(
         self, form: Form, op: nn.Module | None, pool: nn.Module | None, bn: nn.Module | None,
-        activation: Activation, *, wide: bool, weight_bits: int,
+        activation: Activation, *, wide: bool, weight_bits: int | str,
     ) -> None:  # fmt: skip
         super().__init__()
         self.form = form
         self.pool, self.op, self.bn = pool, op, bn
         self.activation = activation
         self.wide = wide
-        self.settings = LayerSettings(weight_bits or 8)
+        self.settings = LayerSettings().with_width(weight_bits or 8)
         #: Generation 2: threshold of the output relative to the producer's, and of the result.
         self.activation_threshold, self.final_scale = 0, 0
 
@@ -133,7 +133,7 @@ class FusedLayer(nn.Module):
     def extra_repr(self) -> str:
         """Return mode and settings for printing."""
         wide = ", wide" if self.wide else ""
-        return f"{self.activation}{wide}, {self.mode}, {self.settings.weight_bits} bits"
+        return f"{self.activation}{wide}, {self.mode}, {self.settings.width} bits"
 
 
 def _window(pool: Any) -> int:

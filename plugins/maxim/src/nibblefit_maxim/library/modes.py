@@ -13,7 +13,7 @@ from nibblefit.errors import RecipeError, did_you_mean
 from nibblefit_maxim.library.classes import EltwiseLayer
 from nibblefit_maxim.library.layer import FusedLayer, Mode
 from nibblefit_maxim.options import BATCH_NORM_FACTOR, Generation
-from nibblefit_maxim.settings import LayerSettings, setting_problems
+from nibblefit_maxim.settings import made_settings, setting_problems
 
 
 def fused_layers(model: nn.Module) -> dict[str, FusedLayer]:
@@ -29,7 +29,7 @@ def set_generation(model: nn.Module, generation: Generation) -> None:
 def start_qat(
     model: nn.Module,
     *,
-    weight_bits: int = 8,
+    weight_bits: int | str = 8,
     shift_quantile: float = 1.0,
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     generation: Generation = "v2",
@@ -42,7 +42,7 @@ def start_qat(
 
     Args:
         model: Changed in place.
-        weight_bits: 8, 4, 2 or 1.
+        weight_bits: 8, 4, 2, 1 or ``binary``.
         shift_quantile: Share of a layer's weights that its scale must hold.
         overrides: Module path or glob → ``weight_bits``, ``shift_quantile``.
         generation: ``v1`` folds a quarter of the batch norm in, as the vendor's older training.
@@ -67,7 +67,7 @@ def start_qat(
         raise RecipeError("quantized training cannot start", problems=problems)
     fold_batch_norm(model, generation)
     for path, layer in layers.items():
-        layer.settings = LayerSettings(**chosen[path])
+        layer.settings = made_settings(chosen[path])
         layer.magnitude_first = vendor_abs
     _set_mode(model, Mode.QUANTIZED)
 

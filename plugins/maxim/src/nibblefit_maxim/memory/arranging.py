@@ -15,10 +15,11 @@ from math import prod
 
 from nibblefit_maxim.layers import HardwareLayer, Operator
 from nibblefit_maxim.memory.arrangement import Arrangement, Copy, Origin, Step
+from nibblefit_maxim.memory.families import Families
 from nibblefit_maxim.memory.inserted import inserted_layer
 from nibblefit_maxim.memory.needs import LayerNeeds
 from nibblefit_maxim.memory.processors import passes, processors_per_pass
-from nibblefit_maxim.memory.wishes import input_shape, is_interleaved, wishes_of
+from nibblefit_maxim.memory.wishes import input_shape, wishes_of
 from nibblefit_maxim.parts import PROCESSORS_PER_INSTANCE, Part
 
 
@@ -39,6 +40,7 @@ def arrange(
     part: Part,
     *,
     late: bool = False,
+    shares: bool = True,
 ) -> Arrangement:
     """Return the layers with every inserted one.
 
@@ -48,8 +50,10 @@ def arrange(
         outputs: Tensors that must survive.
         part: The device.
         late: Inserted layers stand right before their reader instead of behind the producer.
+        shares: Interleaved operands take turns in one block where they can; see `Families`.
     """
-    return _Arranger(needs, network_input, outputs, part, late=late).arrange()
+    families = Families(needs, shares=shares)
+    return _Arranger(families, network_input, outputs, part, late=late).arrange()
 
 
 class _Arranger:
@@ -57,23 +61,25 @@ class _Arranger:
 
     def __init__(
         self,
-        needs: Sequence[LayerNeeds],
+        families: Families,
         network_input: str,
         outputs: Sequence[str],
         part: Part,
         *,
         late: bool,
     ) -> None:
+        needs = families.needs
         self._needs = needs
+        self._families = families.of
         self._part = part
         self._late = late
         layers = [need.layer for need in needs]
-        self._wishes = wishes_of(layers, network_input, outputs, part)
+        self._wishes = wishes_of(layers, network_input, outputs, part, families.of)
         self._made = Arrangement()
         self._base: dict[str, Copy] = {}
         self._producer: dict[str, int] = {network_input: -1}
-        self._blocks: dict[tuple[str, ...], int] = {}
-        self._second: dict[tuple[tuple[str, ...], int], int] = {}
+        self._blocks: dict[int, int] = {}
+        self._second: dict[tuple[int, int, str], int] = {}
         self._insertions: list[_Insertion] = []
         self._shapes = {network_input: input_shape(layers, network_input)}
         self._add_base(network_input)
@@ -92,7 +98,7 @@ class _Arranger:
         reads = []
         for index, need in enumerate(self._needs):
             layer = need.layer
-            if is_interleaved(layer):
+            if index in self._families:
                 found = self._interleaved(index)
             elif len(layer.inputs) == 1:
                 found = (self._base[layer.inputs[0]].number,)
@@ -111,25 +117,23 @@ class _Arranger:
 
     def _interleaved(self, index: int) -> tuple[int, ...]:
         """Return copies that lie word by word in turn, on the same processors."""
-        key = self._needs[index].layer.inputs
-        gap = len(key) - 1
-        first_time = key not in self._blocks
+        key, family = self._needs[index].layer.inputs, self._families[index]
         found: list[int] = []
         for slot, tensor in enumerate(key):
-            if not first_time:
-                found.append(self._second[key, slot])
+            if (family, slot, tensor) in self._second:
+                found.append(self._second[family, slot, tensor])
                 continue
             base = self._base[tensor]
-            anchor = found[0] if found else None
-            if (key, slot) == self._wishes.direct.get(tensor) and self._can_sit(
-                anchor, base.number
-            ):
+            anchor = self._blocks.get(family)
+            is_direct = (family, slot) == self._wishes.direct.get(tensor)
+            if is_direct and self._can_sit(anchor, base.number):
                 copy = base
             else:
                 copy = self._insert(base, index, anchor)
-            block = self._blocks.setdefault(key, copy.number)
-            copy.block, copy.gap, copy.slot = block, gap, slot
-            self._second[key, slot] = copy.number
+            # A block has the number of the copy that founded it.
+            block = self._blocks.setdefault(family, copy.number)
+            copy.block, copy.gap, copy.slot = block, len(key) - 1, slot
+            self._second[family, slot, tensor] = copy.number
             found.append(copy.number)
         return tuple(found)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nibblefit_maxim.memory.arrangement import Arrangement
-from nibblefit_maxim.memory.feed import Feed, buffer_bytes
+from nibblefit_maxim.memory.buffers import buffer_bytes
+from nibblefit_maxim.memory.feed import Feed
 from nibblefit_maxim.memory.maps import Maps
 from nibblefit_maxim.memory.needs import DATA_WORD_BYTES, LayerNeeds, spill_words
 from nibblefit_maxim.memory.processors import instances
@@ -86,6 +87,9 @@ def blocks_of(
         if writer + 1 < feed.streaming:
             last = max(last, feed.streaming - 1)
             size = buffer_bytes(needs, writer + 1, part, is_chw=feed.is_chw)
+        elif 0 < feed.streaming == writer + 1:
+            # The compiler holds what the last of them writes against its buffer, end included.
+            size = max(size + DATA_WORD_BYTES, buffer_bytes(needs, writer, part, is_chw=False))
         elif copy.number == 0 and feed.is_chw:
             size = -(-copy.pixels // DATA_WORD_BYTES) * DATA_WORD_BYTES
         first = -1 if writer < feed.streaming else first

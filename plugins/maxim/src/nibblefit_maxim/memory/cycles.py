@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import prod
 
 from nibblefit_maxim.layers import HardwareLayer, Operator
-from nibblefit_maxim.memory.feed import pooled_shape
+from nibblefit_maxim.memory.buffers import pooled_shape
 from nibblefit_maxim.memory.needs import LayerNeeds
 from nibblefit_maxim.memory.processors import span
 

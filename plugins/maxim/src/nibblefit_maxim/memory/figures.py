@@ -22,6 +22,7 @@ def fit_report(plan: MemoryPlan) -> Report:
             "memory.fits", Status.PASSED,
             f"fits the {part.title}: {plan.cycles:,} cycles, {plan.milliseconds:.2f} ms{estimate}",
         ),
+        *(Finding("memory.doubt", Status.WARNING, doubt) for doubt in plan.doubts()),
     )  # fmt: skip
     return Report(
         f"fit on {part.title}",
@@ -33,7 +34,7 @@ def fit_report(plan: MemoryPlan) -> Report:
 
 def weight_table(plan: MemoryPlan) -> Table:
     """Return the words of weight memory that each processor uses."""
-    rows = tuple((p, words, plan.part.kernel_words) for p, words in enumerate(plan.kernel_words))
+    rows = tuple((p, words, plan.part.kernel_room(p)) for p, words in enumerate(plan.kernel_words))
     return Table("Weight memory", ("processor", "words", "of"), rows)
 
 

@@ -5,24 +5,31 @@ start column that is the same on all of them. Layers on disjoint processors ther
 columns.
 
 Source: ai8x-synthesis commit ab4f4c0, `izer/kernels.py`: layers on all 64 processors are placed
-first, then the others in order; first fit, start columns in steps of four. Depthwise layers lie
-inside one memory of 1024 words.
+first, then the others in order; first fit, start columns in steps of four. Layers that read only
+on processors with more memory than the rest are placed from its end downward. Depthwise layers lie
+inside one memory: of 1,024 words, of 256 at that end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from nibblefit_maxim.memory.needs import LayerNeeds
 from nibblefit_maxim.memory.processors import bits
-from nibblefit_maxim.parts import PROCESSORS, Part
+from nibblefit_maxim.parts import PROCESSORS, PROCESSORS_PER_QUADRANT, Part
 
 #: Start columns are multiples of this.
 COLUMN_STEP = 4
 #: Words of one memory of a processor; a depthwise layer's words do not cross its end.
 _MEMORY_WORDS = 1024
+#: Words of one of the further memories of the first processor of each quadrant.
+_EXTRA_MEMORY_WORDS = 256
+
+_Row: TypeAlias = npt.NDArray[np.bool_]
 
 
 def place_columns(
@@ -31,8 +38,10 @@ def place_columns(
     part: Part,
     sizes: Sequence[int] = (),
 ) -> tuple[list[int], list[int]]:
-    """Return the start column per layer (−1 without weights) and the highest used column per
-    processor, which may exceed what the part has.
+    """Return the start column per layer (−1 without weights) and the used columns per processor,
+    which may exceed what it has.
+
+    Columns count as used up to the highest one, and from the lowest one of those at the end.
 
     Args:
         needs: The layers.
@@ -44,29 +53,66 @@ def place_columns(
     room = sum(-(-size // COLUMN_STEP) * COLUMN_STEP for size in sizes) + COLUMN_STEP
     if part.has_depthwise:
         room += _MEMORY_WORDS
-    taken = np.zeros((PROCESSORS, room), dtype=bool)
+    end = part.kernel_room(0)
+    taken = np.zeros((PROCESSORS, max(room, end)), dtype=np.bool_)
     columns = [-1] * len(needs)
-    order = sorted(range(len(needs)), key=lambda i: (input_maps[i].bit_count() != PROCESSORS, i))
-    for index in order:
+    used = [0] * PROCESSORS
+    from_end = [0] * PROCESSORS
+    for index in _order(input_maps):
         words = sizes[index]
         if words == 0:
             continue
         active = list(bits(input_maps[index]))
-        limit = _MEMORY_WORDS if needs[index].layer.groups > 1 else room
-        columns[index] = _first_fit(taken[active].any(axis=0), words, limit)
-        taken[active, columns[index] : columns[index] + words] = True
-    used = [int(row.nonzero()[0][-1]) + 1 if row.any() else 0 for row in taken]
-    return columns, used
+        is_depthwise = needs[index].layer.groups > 1
+        occupied: npt.NDArray[np.bool_] = np.logical_or.reduce(taken[active], axis=0)
+        is_special = part.extra_kernel_words and not any(
+            p % PROCESSORS_PER_QUADRANT for p in active
+        )
+        column = _last_fit(occupied[:end], words, is_depthwise) if is_special else -1
+        fill, reach = from_end, end - column
+        if column < 0:
+            column = _first_fit(occupied, words, is_depthwise)
+            fill, reach = used, column + words
+        for processor in active:
+            fill[processor] = max(fill[processor], reach)
+        taken[active, column : column + words] = True
+        columns[index] = column
+    return columns, [low + high for low, high in zip(used, from_end, strict=True)]
 
 
-def _first_fit(
-    occupied: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], words: int, memory: int
-) -> int:
-    """Return the first multiple of the column step with `words` free columns from there on, all
-    in one memory of `memory` columns.
-    """
+def excess_words(used: Sequence[int], part: Part) -> list[int]:
+    """Return how many words each processor lacks; negative ones are left over."""
+    return [words - part.kernel_room(processor) for processor, words in enumerate(used)]
+
+
+def _order(input_maps: Sequence[int]) -> Iterator[int]:
+    yield from sorted(
+        range(len(input_maps)), key=lambda i: (input_maps[i].bit_count() != PROCESSORS, i)
+    )
+
+
+def _first_fit(occupied: _Row, words: int, is_depthwise: bool) -> int:
+    """Return the first multiple of the column step with `words` free columns from there on."""
     filled = np.concatenate(([0], np.cumsum(occupied)))
     starts = np.arange(0, occupied.size - words + 1, COLUMN_STEP)
     free = filled[starts + words] == filled[starts]
-    free &= starts // memory == (starts + words - 1) // memory
+    if is_depthwise:
+        # The compiler compares one word further than the layer reaches.
+        free &= (starts + 1) // _MEMORY_WORDS == (starts + words) // _MEMORY_WORDS
     return int(starts[np.argmax(free)])
+
+
+def _last_fit(occupied: _Row, words: int, is_depthwise: bool) -> int:
+    """Return the last multiple of the column step with `words` free columns from there on; −1 if
+    there is none, or the layer is depthwise and larger than a memory at the end.
+    """
+    if words > (_EXTRA_MEMORY_WORDS if is_depthwise else occupied.size):
+        return -1
+    filled = np.concatenate(([0], np.cumsum(occupied)))
+    starts = np.arange(0, occupied.size - words + 1, COLUMN_STEP)
+    free = filled[starts + words] == filled[starts]
+    if is_depthwise:
+        inside = starts // _EXTRA_MEMORY_WORDS == (starts + words - 1) // _EXTRA_MEMORY_WORDS
+        free &= inside
+    found = starts[free]
+    return int(found[-1]) if found.size else -1

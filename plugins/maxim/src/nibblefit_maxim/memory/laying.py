@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from nibblefit_maxim.memory.arrangement import Arrangement
 from nibblefit_maxim.memory.biases import BiasPlan
+from nibblefit_maxim.memory.buffers import rolling
 from nibblefit_maxim.memory.cycles import layer_cycles
-from nibblefit_maxim.memory.feed import Feed, buffer_bytes
+from nibblefit_maxim.memory.feed import Feed
 from nibblefit_maxim.memory.maps import Maps
 from nibblefit_maxim.memory.needs import DATA_WORD_BYTES
 from nibblefit_maxim.memory.plan import LayerPlan, MemoryPlan
@@ -90,7 +91,7 @@ def _input_bytes(index: int, arrangement: Arrangement, feed: Feed, part: Part) -
     step = arrangement.steps[index]
     if index < feed.streaming:
         needs = [feed.need(i, step.need) for i, step in enumerate(arrangement.steps)]
-        return buffer_bytes(needs, index, part, is_chw=feed.is_chw)
+        return rolling(needs, index, part, is_chw=feed.is_chw).words * DATA_WORD_BYTES
     copies = [arrangement.copies[copy] for copy in step.reads]
     if feed.is_chw and index == 0:
         return -(-copies[0].pixels // DATA_WORD_BYTES) * DATA_WORD_BYTES

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from nibblefit_maxim.memory.arrangement import Arrangement
 from nibblefit_maxim.memory.feed import Feed
-from nibblefit_maxim.memory.kernels import place_columns
+from nibblefit_maxim.memory.kernels import excess_words, place_columns
 from nibblefit_maxim.memory.processors import contiguous, passthrough_output
 from nibblefit_maxim.parts import PROCESSORS, PROCESSORS_PER_INSTANCE, Part
 
@@ -32,13 +32,17 @@ class Maps:
         copies: Map of each copy.
         inputs: Map each step reads from.
         columns: Start column of each step's weights; −1 without weights.
-        used: Highest used column per processor.
+        used: Used columns per processor; see `place_columns`.
     """
 
     copies: tuple[int, ...]
     inputs: tuple[int, ...]
     columns: tuple[int, ...]
     used: tuple[int, ...]
+
+    def lacks(self, part: Part) -> int:
+        """Return the words that the fullest processor lacks; negative: what it has left."""
+        return max(excess_words(self.used, part))
 
 
 @dataclass(slots=True)
@@ -73,10 +77,10 @@ def choose_maps(arrangement: Arrangement, feed: Feed, part: Part) -> Maps:
         _add(load, group, starts[group.number], 1)
     maps = _maps(arrangement, feed, groups, starts, part)
     for _ in range(_ROUNDS):
-        if max(maps.used) <= part.kernel_words or not _improve(groups, starts, load):
+        if maps.lacks(part) <= 0 or not _improve(groups, starts, load):
             break
         better = _maps(arrangement, feed, groups, starts, part)
-        maps = min(maps, better, key=lambda m: max(m.used))
+        maps = min(maps, better, key=lambda m: m.lacks(part))
     return maps
 
 

@@ -17,41 +17,54 @@ from nibblefit_maxim.parts import (
 def pictures(plan: MemoryPlan) -> tuple[dict[str, Any], ...]:
     """Return how full weight, bias and data memories are, for ``Artifact.notes["memory"]``."""
     part = plan.part
+    fullest = [max(fill) for fill in zip(*instance_bytes(plan), strict=True)]
     return (
+        *_parameters(plan),
+        _banks(
+            "Data memory of each instance at its fullest",
+            "instance",
+            "bytes",
+            fullest,
+            part.instance_bytes,
+            PROCESSORS_PER_QUADRANT // PROCESSORS_PER_INSTANCE,
+        ),
         {
-            "kind": "banks",
-            "title": "Weight memory of each processor",
-            "unit": "words of 72 bits",
-            "bank": "processor",
-            "used": list(plan.kernel_words),
-            "capacity": part.kernel_words,
-            "group": PROCESSORS // QUADRANTS,
-        },
-        {
-            "kind": "banks",
-            "title": "Bias memory of each quadrant",
-            "unit": "bytes",
-            "bank": "quadrant",
-            "used": list(plan.bias_bytes),
-            "capacity": part.bias_bytes,
-        },
-        {
-            "kind": "banks",
-            "title": "Data memory of each instance at its fullest",
+            "kind": "grid",
+            "title": "Data memory over time",
             "unit": "bytes",
             "bank": "instance",
-            "used": [max(fill) for fill in zip(*instance_bytes(plan), strict=True)],
             "capacity": part.instance_bytes,
-            "group": PROCESSORS_PER_QUADRANT // PROCESSORS_PER_INSTANCE,
+            "layers": [layer.name for layer in plan.layers],
+            "used": instance_bytes(plan),
         },
         {
             "kind": "timeline",
-            "title": "Data memory of an instance",
+            "title": "Addresses in data memory",
             "unit": "bytes",
             "capacity": part.instance_bytes,
             "spans": [span for layer in plan.layers for span in _spans(layer)],
         },
     )
+
+
+def _parameters(plan: MemoryPlan) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the pictures of weight memory and of bias memory."""
+    room = [plan.part.kernel_room(processor) for processor in range(PROCESSORS)]
+    return (
+        _banks("Weight memory of each processor", "processor", "words of 72 bits",
+               list(plan.kernel_words), room, PROCESSORS // QUADRANTS),
+        _banks("Bias memory of each quadrant", "quadrant", "bytes", list(plan.bias_bytes),
+               plan.part.bias_bytes),
+    )  # fmt: skip
+
+
+def _banks(  # noqa: PLR0917 - one row of a table
+    title: str, bank: str, unit: str, used: list[int], capacity: int | list[int], group: int = 0
+) -> dict[str, Any]:
+    return {
+        "kind": "banks", "title": title, "unit": unit, "bank": bank, "used": used,
+        "capacity": capacity, "group": group,
+    }  # fmt: skip
 
 
 def _spans(layer: LayerPlan) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -61,7 +61,7 @@ class MemoryPlan:
         part: Device it is for.
         layers: In execution order.
         is_chw: The network's input is stored one channel after another.
-        kernel_words: Highest used column per processor.
+        kernel_words: Used columns of weight memory per processor.
         bias_bytes: Used bytes per quadrant.
         needs: What each layer asks for, inserted layers included.
         overlaps: The compiler's own check of overwritten data must be off (``--overlap-data``),
@@ -98,6 +98,20 @@ class MemoryPlan:
         """Options that the vendor's compiler needs for this plan."""
         return ("--fifo",) * self.uses_fifo + ("--overlap-data",) * self.overlaps
 
+    def doubts(self) -> tuple[str, ...]:
+        """Return what the vendor warns of in such a plan, as sentences without full stops.
+
+        Source: ai8x-synthesis commit ab4f4c0, `izer/kbias.py`.
+        """
+        if self.part.name != "max78000":
+            return ()
+        return tuple(
+            f"layer '{layer.name}' streams and has a bias; the {self.part.title} may compute it "
+            "wrongly: train it without bias, or verify it on the device"
+            for layer in self.layers
+            if layer.streaming and layer.bias_bytes
+        )
+
     def table(self) -> Table:
         """Return the fit table: one row per layer."""
         columns = ("layer", "processors", "weight words", "bias bytes", "input bytes",
@@ -112,14 +126,23 @@ class MemoryPlan:
         )  # fmt: skip
         return Table(f"Memory plan for {self.part.title}", columns, rows)
 
+    @property
+    def fullest_processor(self) -> int:
+        """Processor whose weight memory is used most, measured by what it has."""
+        return max(
+            range(len(self.kernel_words)),
+            key=lambda p: (self.kernel_words[p] / self.part.kernel_room(p), -p),
+        )
+
     def metrics(self) -> dict[str, float]:
         """Return the fit as numbers: what is used, and of how much."""
+        fullest = self.fullest_processor
         return {
             "layers": len(self.layers),
             "layers_limit": self.part.max_layers,
             "layers_inserted": sum(plan.origin is not Origin.NETWORK for plan in self.layers),
-            "kernel_words_peak": max(self.kernel_words),
-            "kernel_words_limit": self.part.kernel_words,
+            "kernel_words_peak": self.kernel_words[fullest],
+            "kernel_words_limit": self.part.kernel_room(fullest),
             "kernel_words_total": sum(self.kernel_words),
             "bias_bytes": sum(self.bias_bytes),
             "bias_bytes_limit": self.part.bias_bytes * QUADRANTS,

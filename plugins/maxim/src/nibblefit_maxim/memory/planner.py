@@ -1,8 +1,7 @@
-"""Planning a network's memory: ways are tried from the plainest on, and the first that fits wins.
+"""Planning a network's memory: ways are tried from the best on, and the first that fits wins.
 
-Objective, in this order: it fits, fewest layers, fewest estimated cycles. Layers are only inserted
-where a tensor is needed in two forms, which no order of trying changes; streaming, which costs
-cycles, is tried last.
+Objective, in this order: it fits, fewest layers, fewest estimated cycles. Layers are inserted where
+a tensor is needed in two forms; streaming costs cycles.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from nibblefit_maxim.memory.plan import LayerPlan, MemoryPlan
 from nibblefit_maxim.memory.shapes import shape_shortages
 from nibblefit_maxim.memory.short_data import data_shortage
 from nibblefit_maxim.memory.short_weights import weight_shortages
-from nibblefit_maxim.memory.shortage import BIAS_RULE, DATA_RULE, Shortage, refuse
+from nibblefit_maxim.memory.shortage import DATA_RULE, Shortage, refuse
 from nibblefit_maxim.memory.splitting import split_sums
 from nibblefit_maxim.parts import Part
 
@@ -53,27 +52,11 @@ def try_plan(
     kept = _kept(needs, outputs)
     if part.has_biased_eltwise:
         return _search(needs, part, network_input, kept)
-    plan, shortages = _search_split(needs, part, network_input, kept, only_biased=True)
-    if plan is None and any(shortage.rule == BIAS_RULE for shortage in shortages):
-        plan, still = _search_split(needs, part, network_input, kept, only_biased=False)
-        shortages = min(shortages, still, key=_lack)
-    return plan, shortages if plan is None else []
-
-
-def _search_split(
-    needs: Sequence[LayerNeeds],
-    part: Part,
-    network_input: str,
-    outputs: Sequence[str],
-    *,
-    only_biased: bool,
-) -> tuple[MemoryPlan | None, list[Shortage]]:
-    """Search with combinations taken out of their layers; see `split_sums`."""
-    apart, added = split_sums(needs, only_biased=only_biased)
+    apart, added = split_sums(needs)
     shortages = limit_shortages(apart, part)
     if shortages:
         return None, shortages
-    plan, shortages = _search(apart, part, network_input, outputs)
+    plan, shortages = _search(apart, part, network_input, kept)
     return (_with_sums(plan, added) if plan else None), shortages
 
 
@@ -90,17 +73,17 @@ def _search(
 ) -> tuple[MemoryPlan | None, list[Shortage]]:
     """Try every way to arrange and feed the layers; without a plan, what the best way lacked."""
     best: list[Shortage] | None = None
-    for arrangement in _arrangements(needs, network_input, outputs, part):
-        for feed in feeds(arrangement):
-            plan, found = _plan(arrangement, feed, part)
-            if plan is not None:
-                return plan, []
-            if best is None or _lack(found) < _lack(best):
-                best = found
-            if not any(shortage.rule == DATA_RULE for shortage in found):
-                break  # another way to feed the input only helps data memory
-        if not any(shortage.rule == DATA_RULE for shortage in best or ()):
-            break
+    hopeless: set[int] = set()
+    for number, arrangement, feed in _ways(needs, network_input, outputs, part):
+        if number in hopeless:
+            continue
+        plan, found = _plan(arrangement, feed, part)
+        if plan is not None:
+            return plan, []
+        if best is None or _lack(found) < _lack(best):
+            best = found
+        if not any(shortage.rule == DATA_RULE for shortage in found):
+            hopeless.add(number)  # another way to feed the input only helps data memory
     return None, best or []
 
 
@@ -132,16 +115,35 @@ def _lack(shortages: Sequence[Shortage]) -> tuple[int, float]:
     return len(shortages), sum(shortage.value - shortage.limit for shortage in shortages)
 
 
+def _ways(
+    needs: Sequence[LayerNeeds], network_input: str, outputs: Sequence[str], part: Part
+) -> Iterator[tuple[int, Arrangement, Feed]]:
+    """Yield arrangements, numbered, and ways to feed them: those with the fewest layers first, of
+    those the ones with the fewest streaming layers, which cost cycles.
+    """
+    arrangements = list(_arrangements(needs, network_input, outputs, part))
+    ways = [
+        (len(arrangement.steps), feed.streaming, feed.is_chw, number, feed)
+        for number, arrangement in enumerate(arrangements)
+        for feed in feeds(arrangement, part)
+    ]
+    for *_, number, feed in sorted(ways, key=lambda way: way[:4]):
+        yield number, arrangements[number], feed
+
+
 def _arrangements(
     needs: Sequence[LayerNeeds], network_input: str, outputs: Sequence[str], part: Part
 ) -> Iterator[Arrangement]:
-    """Yield arrangements: the given order first, inserted layers early, then late."""
-    for order in other_orders(needs, network_input):
-        for late in (False, True):
-            made = arrange(order, network_input, outputs, part, late=late)
-            yield made
-            if len(made.steps) == len(needs):
-                break
+    """Yield arrangements: the given order first, inserted layers early, then late; interleaved
+    operands that take turns, then a place for each, which may take more layers and less memory.
+    """
+    for shares in (True, False):
+        for order in other_orders(needs, network_input):
+            for late in (False, True):
+                made = arrange(order, network_input, outputs, part, late=late, shares=shares)
+                yield made
+                if len(made.steps) == len(needs):
+                    break
 
 
 def _plan(

@@ -30,7 +30,7 @@ def shape_shortages(layers: Sequence[HardwareLayer], network_input: str) -> list
                 _shape(
                     layer.name,
                     f"reads {layer.packed} operands out of '{layer.inputs[0]}'; only the network's "
-                    "input can hold several",
+                    "input can hold several: its channels cannot become operands where they lie",
                     layer.packed, 1, "write each operand with a layer of its own",
                 )
             )  # fmt: skip

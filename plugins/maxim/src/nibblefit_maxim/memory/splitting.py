@@ -1,9 +1,12 @@
 """Combinations of operands in layers of their own.
 
-The MAX78002 keeps no bias in the quadrants of a layer that combines operands in front of a
-convolution. Where such layers use every quadrant, biases of other layers have no place; with the
-combination in a layer of its own they have. The integers are the same: combining rounds to eight
-bits in either case.
+The MAX78002 does not combine operands in front of a convolution that has a bias; with the
+combination in a layer of its own it does. The integers are the same: combining clips to eight bits
+in either case.
+
+Source: ai8x-synthesis commit ab4f4c0, `izer/backend/max7800x.py`, mask and processor enables: the
+layer is refused if it has operands, an operator, and a bias of its own; other layers' biases in the
+same quadrant do not matter.
 """
 
 from __future__ import annotations
@@ -12,26 +15,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from nibblefit_maxim.layers import HardwareLayer, Operator
-from nibblefit_maxim.memory.feed import pooled_shape
+from nibblefit_maxim.memory.buffers import pooled_shape
 from nibblefit_maxim.memory.needs import LayerNeeds
 
 
-def split_sums(
-    needs: Sequence[LayerNeeds], *, only_biased: bool
-) -> tuple[list[LayerNeeds], frozenset[str]]:
-    """Return the layers with combinations in layers of their own, and the new layers' names.
-
-    Args:
-        needs: The layers.
-        only_biased: Take them only out of layers that have a bias themselves.
-    """
+def split_sums(needs: Sequence[LayerNeeds]) -> tuple[list[LayerNeeds], frozenset[str]]:
+    """Return the layers with biased layers' combinations in front of them, and the new names."""
     taken = {need.layer.name for need in needs} | {need.layer.tensor for need in needs}
     found: list[LayerNeeds] = []
     added = set()
     for need in needs:
         layer = need.layer
-        is_fused = layer.eltwise is not None and layer.has_weights
-        if not is_fused or (only_biased and not need.is_biased):
+        if layer.eltwise is None or not layer.has_weights or not need.is_biased:
             found.append(need)
             continue
         name = f"{layer.name}_operands"

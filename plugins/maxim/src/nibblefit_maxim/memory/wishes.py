@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nibblefit.ir.graph import Shape
@@ -10,8 +10,8 @@ from nibblefit_maxim.layers import HardwareLayer
 from nibblefit_maxim.memory.processors import passes
 from nibblefit_maxim.parts import PROCESSORS, Part
 
-#: Tensors that lie interleaved together, and one of them by position.
-Slot = tuple[tuple[str, ...], int]
+#: A family of tensors that lie interleaved together, and a position in it.
+Slot = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +27,22 @@ class Wishes:
 
 
 def wishes_of(
-    layers: Sequence[HardwareLayer], network_input: str, outputs: Sequence[str], part: Part
+    layers: Sequence[HardwareLayer],
+    network_input: str,
+    outputs: Sequence[str],
+    part: Part,
+    families: Mapping[int, int],
 ) -> Wishes:
-    """Return the forms in which each tensor can be written at once."""
+    """Return the forms in which each tensor can be written at once.
+
+    `families` are those of `nibblefit_maxim.memory.families`, by layer index.
+    """
     slots: dict[str, set[Slot]] = {}
     plain: dict[str, list[HardwareLayer]] = {}
-    for layer in layers:
-        is_woven = is_interleaved(layer)
+    for index, layer in enumerate(layers):
         for position, tensor in enumerate(layer.inputs):
-            if is_woven:
-                slots.setdefault(tensor, set()).add((layer.inputs, position))
+            if index in families:
+                slots.setdefault(tensor, set()).add((families[index], position))
             else:
                 plain.setdefault(tensor, []).append(layer)
     direct = {}

@@ -48,12 +48,13 @@ def search(run: Run, model: Model) -> Model:
     record = SearchRecord(run.scratch / RECORD, _key(run, started.graph, decisions))
     if record.resumed:
         run.reporter.say(f"{run.step}: going on after {record.resumed} measurements")
-    most = 2 * len(weights) * (len(options.search.bits) - 1) + 1
+    widths = options.search.widths
+    most = 2 * len(weights) * (len(widths) - 1) + 1
     with run.reporter.progress(f"{run.step}: candidates", most) as bar:
         judge = _Judge(run, options.search, started, decisions, fused, weights, record, bar)
-        found = descend(weights, options.search.bits, options.search.max_drop, judge.measure)
+        found = descend(weights, widths, options.search.max_drop, judge.measure)
     check_memory(run, fused, decisions, found.widths)
-    _report(run, record, found, weights, options.search.bits[0])
+    _report(run, record, found, weights, options.search)
     facts = {**model.extra.get(EXTRA, {}), BITS: frozen_mapping(dict(found.widths))}
     return replace(model, extra=frozen_mapping({**model.extra, EXTRA: frozen_mapping(facts)}))
 
@@ -121,7 +122,7 @@ class _Judge:
         return sign * metric
 
     def _network(self, widths: Widths) -> QatNetwork:
-        settings = with_widths(self.decisions.settings, widths)
+        settings = with_widths(self.decisions.settings, widths, self.options)
         return QatNetwork(self.model.graph, self.fused, settings, self.decisions.thresholds)
 
     def _quantized(self, widths: Widths) -> float:
@@ -154,10 +155,12 @@ class _Judge:
         return self._judged(result.network)
 
 
-def with_widths(settings: Mapping[str, LayerSettings], widths: Widths) -> dict[str, LayerSettings]:
+def with_widths(
+    settings: Mapping[str, LayerSettings], widths: Widths, search: SearchOptions
+) -> dict[str, LayerSettings]:
     """Return the settings with other weight widths for some layers."""
     return {
-        name: replace(one, weight_bits=widths.get(name, one.weight_bits))
+        name: one.with_width(search.named(widths[name])) if name in widths else one
         for name, one in settings.items()
     }
 
@@ -171,7 +174,10 @@ def check_memory(run: Run, fused: FusedNetwork, decisions: Decisions, widths: Wi
     from nibblefit_maxim.preparation import layer_needs
 
     part = part_named(run.part)
-    settings = with_widths(decisions.settings, widths)
+    options: MaximOptions = run.options
+    settings = decisions.settings
+    if options.search is not None:
+        settings = with_widths(settings, widths, options.search)
     _, shortages = try_plan(layer_needs(fused, settings), part, fused.input)
     lines = [shortage.line() for shortage in shortages if shortage.rule == _WEIGHTS_RULE]
     if lines:
@@ -183,21 +189,25 @@ def check_memory(run: Run, fused: FusedNetwork, decisions: Decisions, widths: Wi
 
 
 def _report(
-    run: Run, record: SearchRecord, found: Found, weights: Mapping[str, int], widest: int
+    run: Run,
+    record: SearchRecord,
+    found: Found,
+    weights: Mapping[str, int],
+    search: SearchOptions,
 ) -> None:
     sign = 1.0 if run.task.maximize else -1.0
     total = sum(found.widths[layer] * count for layer, count in weights.items())
-    before = widest * sum(weights.values())
+    before = search.widths[0] * sum(weights.values())
     facts = {
         "metric": run.task.metric,
         "start": sign * found.start,
         "found": sign * found.metric,
-        "widths": dict(found.widths),
+        "widths": {layer: search.named(bits) for layer, bits in found.widths.items()},
         "weight_bytes": total / 8,
         "weight_bytes_at_widest": before / 8,
     }
     record.write(run.folder / RECORD, facts)
-    chosen = ", ".join(f"{layer} {bits}" for layer, bits in found.widths.items())
+    chosen = ", ".join(f"{layer} {search.named(bits)}" for layer, bits in found.widths.items())
     run.reporter.say(
         f"{run.step}: {chosen} bits; {total / 8192:.1f} KiB of weights, {run.task.metric} "
         f"{sign * found.metric:.4g} after {len(record.candidates)} candidates"

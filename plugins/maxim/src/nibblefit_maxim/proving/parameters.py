@@ -18,9 +18,8 @@ def parameter_violations(
     layers: Sequence[HardwareLayer], plan: MemoryPlan, part: Part
 ) -> Iterator[Violation]:
     """Yield weights that overlap or leave their memory, and biases that do not fit."""
-    columns = np.full((PROCESSORS, part.kernel_words), -1, dtype=np.int64)
+    columns = np.full((PROCESSORS, part.kernel_room(0)), -1, dtype=np.int64)
     fill = [0] * 4
-    free: set[int] = set()
     for index, (layer, placed) in enumerate(zip(layers, plan.layers, strict=True)):
         for group in placed.bias_groups:
             fill[group] += -(-placed.bias_bytes // len(placed.bias_groups))
@@ -28,8 +27,9 @@ def parameter_violations(
             continue
         first, stop = placed.kernel_column, placed.kernel_column + placed.kernel_words
         active = [p for p in range(PROCESSORS) if placed.processors >> p & 1]
-        if first < 0 or first % _STEP or stop > part.kernel_words:
-            text = f"weights in columns {first} to {stop} of {part.kernel_words}"
+        room = min((part.kernel_room(p) for p in active), default=0)
+        if first < 0 or first % _STEP or stop > room:
+            text = f"weights in columns {first} to {stop} of {room}"
             yield Violation(WEIGHTS, index, placed.name, text)
             continue
         if (columns[active, first:stop] >= 0).any():
@@ -37,15 +37,10 @@ def parameter_violations(
             text = f"weights overlap those of '{plan.layers[other].name}'"
             yield Violation(WEIGHTS, index, placed.name, text)
         columns[active, first:stop] = index
-        if layer.eltwise is not None and not part.has_biased_eltwise:
-            if placed.bias_groups:
-                text = "combines operands and has a bias; this device does not do both"
-                yield Violation(BIAS, index, placed.name, text, "bias_group")
-            free |= {q for q in range(4) if placed.processors >> 16 * q & 0xFFFF}
+        if layer.eltwise is not None and placed.bias_groups and not part.has_biased_eltwise:
+            text = "combines operands and has a bias; this device does not do both"
+            yield Violation(BIAS, index, placed.name, text, "bias_group")
     for quadrant, size in enumerate(fill):
-        if size and quadrant in free:
-            text = f"bias in quadrant {quadrant}, where a layer combines operands and convolves"
-            yield Violation(BIAS, 0, plan.layers[0].name, text, "bias_group")
         if size > part.bias_bytes:
             text = f"{size} bias bytes in quadrant {quadrant}, which has {part.bias_bytes}"
             yield Violation(BIAS, 0, plan.layers[0].name, text, "bias_group")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nibblefit_maxim.layers import HardwareLayer
-from nibblefit_maxim.memory.feed import buffer_bytes
-from nibblefit_maxim.memory.needs import LayerNeeds
+from nibblefit_maxim.memory.buffers import rolling
+from nibblefit_maxim.memory.needs import DATA_WORD_BYTES, LayerNeeds
 from nibblefit_maxim.memory.plan import MemoryPlan
 from nibblefit_maxim.memory.processors import instances
 from nibblefit_maxim.parts import Part
@@ -29,7 +29,7 @@ def stream_violations(
             text = "does not stream, but a layer behind it does"
             found.append(Violation(STREAM, index, placed.name, text, "streaming"))
             continue
-        size = buffer_bytes(needs, index, part, is_chw=plan.is_chw)
+        size = rolling(needs, index, part, is_chw=plan.is_chw).words * DATA_WORD_BYTES
         span = range(placed.in_offset, placed.in_offset + size)
         areas.append((index, span, instances(placed.processors)))
         before = plan.layers[index - 1] if index else None

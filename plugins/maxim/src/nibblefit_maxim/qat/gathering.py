@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nibblefit.nn.words import words_or, words_xor
 from nibblefit_maxim.layers import Eltwise, HardwareLayer, Pool, PoolKind
-from nibblefit_maxim.qat.rounding import HIGH, LOW, straight_through, whole_average
+from nibblefit_maxim.numerics import DATA_BITS, DATA_FRAC
+from nibblefit_maxim.qat.rounding import HIGH, LOW, whole_average
 
-_BITWISE = {Eltwise.OR: torch.bitwise_or, Eltwise.XOR: torch.bitwise_xor}
+_WORDS = {Eltwise.OR: words_or, Eltwise.XOR: words_xor}
 
 
 def gather(layer: HardwareLayer, tensors: Sequence[Tensor], *, quantized: bool) -> Tensor:
@@ -45,21 +47,11 @@ def combined(kind: Eltwise, tensors: Sequence[Tensor], *, quantized: bool) -> Te
     of a sum.
     """
     total = tensors[0]
-    if kind in _BITWISE:
-        return _bitwise(kind, tensors, 1.0 if quantized else 128.0)
+    if kind in _WORDS:
+        return _WORDS[kind](*tensors, bits=DATA_BITS, frac=0 if quantized else DATA_FRAC)
     for other in tensors[1:]:
         total = total + other if kind is Eltwise.ADD else total - other
     return total.clamp(LOW, HIGH) if quantized else total
-
-
-def _bitwise(kind: Eltwise, tensors: Sequence[Tensor], scale: float) -> Tensor:
-    with torch.no_grad():
-        codes = [(x * scale + 0.5).floor_().clamp_(LOW, HIGH).to(torch.int32) for x in tensors]
-        word = codes[0]
-        for other in codes[1:]:
-            word = _BITWISE[kind](word, other)
-        value = word.to(tensors[0].dtype) / scale
-    return straight_through(torch.stack(list(tensors)).sum(0), value)
 
 
 def pooled(x: Tensor, pool: Pool | None, *, quantized: bool) -> Tensor:

@@ -18,7 +18,15 @@ from torch.nn import functional
 
 from nibblefit_maxim.layers import Activation, HardwareLayer, Operator
 from nibblefit_maxim.lower import TRANSPOSE_OUTPUT_PADDING, TRANSPOSE_STRIDE
-from nibblefit_maxim.qat.rounding import HIGH, quantize_weights, round_codes, weight_scale
+from nibblefit_maxim.qat.rounding import (
+    HIGH,
+    binary_scale,
+    binary_weights,
+    quantize_weights,
+    round_codes,
+    weight_scale,
+)
+from nibblefit_maxim.scales import BINARY_BIAS_BITS
 from nibblefit_maxim.settings import LayerSettings
 
 #: Largest integer up to which float32 holds every integer.
@@ -57,11 +65,15 @@ class LayerArithmetic:
         taps = 1 if layer.operator is Operator.LINEAR else prod(layer.kernel)
         positions = layer.input_pixels if layer.flatten else 1
         terms = layer.in_channels // layer.groups * taps * positions + 1
+        if self.settings.is_binary:
+            terms += 1 << (BINARY_BIAS_BITS - 1)  # 8-bit bias codes beside 1-bit weights
         return terms << (6 + self.settings.weight_bits) <= _FLOAT32_EXACT
 
     def scale(self, weights: Tensor, bias: Tensor | None) -> Tensor:
         """Return 2^B of real weights and a bias that is divided by the input's threshold."""
         settings = self.settings
+        if settings.is_binary:
+            return binary_scale(weights, self.threshold)
         return weight_scale(
             weights, bias, settings.weight_bits, settings.shift_quantile, self.threshold
         )
@@ -122,10 +134,15 @@ def _whole_parameters(
     scale = arithmetic.scale(weights, bias)
     shift = bits - 1 + (7 if layer.wide else arithmetic.threshold)
     factor = 2.0**-shift / scale
-    whole = embedded(layer, quantize_weights(weights, scale, bits, factor))
+    if arithmetic.settings.is_binary:
+        whole = embedded(layer, binary_weights(weights, scale, factor))
+        unit, bits = 1.0, BINARY_BIAS_BITS
+    else:
+        unit = float(1 << (bits - 1))
+        whole = embedded(layer, quantize_weights(weights, scale, bits, factor, unit))
     if bias is None:
         return whole, None
-    return whole, quantize_weights(bias, scale, bits, factor * 128.0)
+    return whole, quantize_weights(bias, scale, bits, factor * 128.0, unit)
 
 
 def embedded(layer: HardwareLayer, weights: Tensor) -> Tensor:
@@ -137,7 +154,9 @@ def embedded(layer: HardwareLayer, weights: Tensor) -> Tensor:
 
 
 def pass_on(layer: HardwareLayer, x: Tensor) -> Tensor:
-    """Return what an identity layer makes of its input: the same, framed by zeros or doubled."""
+    """Return what an identity layer makes of its input: the same, framed, doubled or copied."""
+    if layer.copies:
+        return _copied(layer, x)
     if layer.operator is Operator.LINEAR:
         return x.flatten(1)
     if layer.operator is Operator.CONV_TRANSPOSE2D:
@@ -146,6 +165,17 @@ def pass_on(layer: HardwareLayer, x: Tensor) -> Tensor:
     if not any(frame):
         return x
     return functional.pad(x, [width for size in reversed(frame) for width in (size, size)])
+
+
+def _copied(layer: HardwareLayer, x: Tensor) -> Tensor:
+    """Return shifted copies of the framed input side by side."""
+    x = functional.pad(x, [width for size in reversed(layer.pad) for width in (size, size)])
+    copies = []
+    for tap in layer.copies:
+        sides = zip(tap, layer.output_shape[1:], strict=True)
+        window = (slice(first, first + size) for first, size in sides)
+        copies.append(x[(slice(None), slice(None), *window)])
+    return torch.cat(copies, dim=1)
 
 
 def rectify(x: Tensor, activation: Activation, *, quantized: bool) -> Tensor:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from nibblefit_maxim.layers import Activation
-from nibblefit_maxim.scales import exponent_limits
+from nibblefit_maxim.scales import SUM_BITS, exponent_limits
 
 LOW, HIGH = -128.0, 127.0
 #: Share of the values above which sorting everything beats looking for the largest only.
@@ -95,30 +95,82 @@ def round_codes(
 
 
 class _RoundWeights(torch.autograd.Function):
-    """clamp(⌊w · scale · unit + ½⌋, −unit, unit − 1) · factor, straight-through inside."""
+    """clamp(⌊w · scale · unit + ½⌋, −bound, bound − 1) · factor, straight-through inside."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, scale: Tensor, unit: float, factor: Tensor) -> Tensor:
+    def forward(  # noqa: PLR0917 - torch passes them by position
+        ctx: Any, values: Tensor, scale: Tensor, unit: float, bound: float, factor: Tensor
+    ) -> Tensor:
         shifted = (values * (scale * unit)).add_(0.5)
         ctx.save_for_backward(shifted, scale * unit * factor)
-        ctx.unit = unit
-        return shifted.floor().clamp_(-unit, unit - 1).mul_(factor)
+        ctx.bound = bound
+        return shifted.floor().clamp_(-bound, bound - 1).mul_(factor)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Any, ...]:
         shifted, slope = ctx.saved_tensors
-        inside = _inside(gradients[0], shifted, _below(-ctx.unit), ctx.unit)
-        return inside.mul_(slope), None, None, None
+        inside = _inside(gradients[0], shifted, _below(-ctx.bound), ctx.bound)
+        return inside.mul_(slope), None, None, None, None
 
 
-def quantize_weights(values: Tensor, scale: Tensor, bits: int, factor: Tensor) -> Tensor:
-    """Return the codes of weights, times `factor`, a power of two.
+def quantize_weights(
+    values: Tensor, scale: Tensor, bits: int, factor: Tensor, unit: float
+) -> Tensor:
+    """Return the codes of weights or a bias, times `factor`, a power of two.
 
-    Codes are ⌊v · scale · 2^(bits−1) + ½⌋, clipped to `bits` bits.
+    Codes are ⌊v · scale · unit + ½⌋, clipped to `bits` bits; `unit` is 2^(bits−1), and 1 for the
+    bias beside binary weights.
     """
-    unit = float(1 << (bits - 1))
-    result: Tensor = _RoundWeights.apply(values, scale, unit, factor)  # type: ignore[no-untyped-call]
+    bound = float(1 << (bits - 1))
+    result: Tensor = _RoundWeights.apply(values, scale, unit, bound, factor)  # type: ignore[no-untyped-call]
     return result
+
+
+#: Magnitudes beyond this many steps of binary weights are not driven further out.
+_BINARY_REACH = 2.0
+
+
+class _Signs(torch.autograd.Function):
+    """−1 below zero, else 1, times a factor.
+
+    Straight-through, except where a step against the gradient would move a weight that is far
+    from zero still further out: it would only become slower to change its sign again.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, scale: Tensor, factor: Tensor) -> Tensor:
+        ctx.save_for_backward(values, scale, factor)
+        return torch.where(values < 0, -factor, factor)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[Any, ...]:
+        values, scale, factor = ctx.saved_tensors
+        (gradient,) = gradients
+        outward = (gradient * values < 0) & (values.abs() * scale > _BINARY_REACH)
+        return (gradient * (scale * factor)).masked_fill_(outward, 0.0), None, None
+
+
+def binary_weights(values: Tensor, scale: Tensor, factor: Tensor) -> Tensor:
+    """Return the signs of weights, times `factor`, a power of two; zero counts as positive."""
+    result: Tensor = _Signs.apply(values, scale, factor)  # type: ignore[no-untyped-call]
+    return result
+
+
+def binary_scale(weights: Tensor, threshold: int) -> Tensor:
+    """Return 2^B of binary weights as a scalar tensor, without leaving the device.
+
+    The same B as `nibblefit_maxim.scales.binary_exponent`, by the same formula.
+    """
+    with torch.no_grad():
+        magnitudes = weights.detach().abs().double()
+        largest = magnitudes.max()
+        place = SUM_BITS - torch.frexp(largest).exponent
+        total = torch.ldexp(magnitudes, place).to(torch.int64).sum()
+        # Dividing once, so that both places round alike.
+        _, exponent = torch.frexp((4 * total).double() / (3 * weights.numel()))
+        low, high = (bound - threshold for bound in exponent_limits(1))
+        power = torch.where(largest == 0.0, high, (place + 1 - exponent).clamp(low, high))
+        return torch.ldexp(torch.ones((), dtype=weights.dtype, device=weights.device), power)
 
 
 class _RoundEven(torch.autograd.Function):

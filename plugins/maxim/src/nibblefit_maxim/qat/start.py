@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from nibblefit.data.source import DataSource, Split
+from nibblefit.errors import RecipeError
 from nibblefit.ir.graph import Graph, frozen_mapping
-from nibblefit.models import Model
+from nibblefit.models import Mask, Model
 from nibblefit.run import Run
 from nibblefit_maxim.fusing.fuser import fuse_for
 from nibblefit_maxim.fusing.network import FusedNetwork
@@ -59,7 +60,7 @@ class Decisions:
         """Return the model with these decisions, as started."""
         facts: dict[str, Any] = dict(model.extra.get(EXTRA, {}))
         facts[LAYERS] = frozen_mapping(
-            {name: (s.weight_bits, s.shift_quantile) for name, s in self.settings.items()}
+            {name: (s.width, s.shift_quantile) for name, s in self.settings.items()}
         )
         facts[THRESHOLDS] = frozen_mapping(self.thresholds)
         extra = frozen_mapping({**model.extra, EXTRA: frozen_mapping(facts)})
@@ -73,8 +74,8 @@ def decisions_of(model: Model) -> Decisions | None:
         return None
     return Decisions(
         {
-            str(name): LayerSettings(int(bits), float(quantile))
-            for name, (bits, quantile) in facts[LAYERS].items()
+            str(name): LayerSettings(shift_quantile=float(quantile)).with_width(width)
+            for name, (width, quantile) in facts[LAYERS].items()
         },
         {str(name): int(value) for name, value in facts[THRESHOLDS].items()},
     )
@@ -129,9 +130,17 @@ class Starter:
             return model, decisions
         folded = fold_for(model, self.options.generation)
         fused = self.fused(folded.graph)
-        settings = layer_settings(fused, self.options, self.overrides, found_bits(model))
+        found = self._found_widths(model)
+        part = part_named(self.part)
+        settings = layer_settings(fused, self.options, self.overrides, found, part=part)
+        _check_masks(fused, settings, folded.masks)
         decisions = Decisions(settings, self.measure(folded.graph, fused))
         return decisions.kept_in(folded), decisions
+
+    def _found_widths(self, model: Model) -> dict[str, int | str]:
+        search = self.options.search
+        found = found_bits(model)
+        return {name: search.named(bits) if search else bits for name, bits in found.items()}
 
     def measure(self, graph: Graph, fused: FusedNetwork) -> dict[str, int]:
         """Return a threshold per tensor, from training samples; all zero without thresholds."""
@@ -146,6 +155,18 @@ class Starter:
                 for name, value in network.run_layers(torch.from_numpy(inputs)).items():
                     meter.add(name, value.numpy())
         return choose_thresholds(fused, meter.values(), self.options.outlier_deviations)
+
+
+def _check_masks(
+    fused: FusedNetwork, settings: Mapping[str, LayerSettings], masks: Mapping[str, Mask]
+) -> None:
+    binary = {name for name, one in settings.items() if one.is_binary}
+    names = [x.name for x in fused.layers if x.name in binary and x.weight in masks]
+    if names:
+        raise RecipeError(
+            f"layers {', '.join(names)} were pruned, but binary weights have no zero",
+            hint="exclude them from pruning, or give them 1 bit or more",
+        )
 
 
 def start(run: Run, model: Model) -> tuple[Model, Decisions]:

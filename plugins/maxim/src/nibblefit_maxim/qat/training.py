@@ -26,7 +26,7 @@ def train_model(run: Run, model: Model) -> Model:
         case phase if phase == SEARCH_PHASE:
             from nibblefit_maxim.precision.search import search
 
-            return search(run, model)
+            return search(with_small_rate(run), model)
     return train(run, model)
 
 

@@ -8,6 +8,7 @@ order, not call order.
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,18 +87,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         InputError: The file is missing, damaged, holds objects other than tensors, or lacks keys.
     """
-    content = _load(path)
-    for key in ("epoch", "state_dict"):
-        if key not in content:
-            raise InputError(
-                f"{path.name}: key '{key}' is missing from the checkpoint",
-                hint=_LAYOUT,
-            )
-    state = content["state_dict"]
-    if not isinstance(state, Mapping):
-        raise InputError(
-            f"{path.name}: 'state_dict' is not a mapping of names to tensors", hint=_LAYOUT
-        )
+    content = checkpoint_content(path)
+    if "epoch" not in content:
+        raise _missing(path, "epoch")
+    state = state_of(content, path)
     tensors = {str(key): _array(path, str(key), value) for key, value in state.items()}
     weights = [key for key in tensors if key.endswith(".weight")]
     if not weights:
@@ -121,13 +114,41 @@ def _epoch(path: Path, value: Any) -> int:
     return value
 
 
-def _load(path: Path) -> Mapping[str, Any]:
+def state_of(content: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
+    """Return the state dictionary of a loaded checkpoint.
+
+    Raises:
+        InputError: It has none.
+    """
+    if "state_dict" not in content:
+        raise _missing(path, "state_dict")
+    state = content["state_dict"]
+    if not isinstance(state, Mapping):
+        raise InputError(
+            f"{path.name}: 'state_dict' is not a mapping of names to tensors", hint=_LAYOUT
+        )
+    return state
+
+
+def _missing(path: Path, key: str) -> InputError:
+    return InputError(f"{path.name}: key '{key}' is missing from the checkpoint", hint=_LAYOUT)
+
+
+def checkpoint_content(path: Path) -> Mapping[str, Any]:
+    """Load the dictionary of a checkpoint; nothing in the file is executed.
+
+    Raises:
+        InputError: The file is missing, damaged, or holds objects other than tensors.
+    """
     import torch
 
     if not path.is_file():
         raise InputError(f"checkpoint {path} does not exist", hint="give the path of a .pth.tar")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # What torch says about old files is no news to somebody who only reads numbers.
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError,
             AttributeError, TypeError, IndexError, AssertionError) as error:  # fmt: skip
         # Damaged and hostile files fail in many ways inside the loader; none of them is ours.

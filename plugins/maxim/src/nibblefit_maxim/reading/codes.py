@@ -97,4 +97,5 @@ def _width(
 
 def _integers(values: FloatArray) -> IntArray:
     """Return int64 codes; values far outside every width stay recognisably outside."""
-    return np.clip(np.nan_to_num(np.rint(values)), -(2.0**40), 2.0**40).astype(np.int64)
+    limited: FloatArray = np.clip(np.nan_to_num(np.rint(values)), -(2.0**40), 2.0**40)
+    return limited.astype(np.int64)

@@ -10,34 +10,30 @@ network's logic, and the device then fails.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from nibblefit.ir.graph import Shape
 from nibblefit_maxim.memory.processors import processors_per_pass
 from nibblefit_maxim.parts import PROCESSORS, PROCESSORS_PER_INSTANCE, Part
 from nibblefit_maxim.reading.entry import NetworkEntry
-from nibblefit_maxim.reading.placed import Cells, Placed, by_index, output_map
+from nibblefit_maxim.reading.placed import Cells, Placed, buffer_cells, by_index, output_map
 from nibblefit_maxim.reading.problems import Problems
+from nibblefit_maxim.reading.remembered import Portion, Remembered
+from nibblefit_maxim.reading.views import part_of
 
 _Ints: TypeAlias = npt.NDArray[np.int64]
 _INPUT = -1
+_BUFFER = -2
 _UNWRITTEN = -1
+#: Writer of words that nobody has written.
+_NOBODY = -9
 #: A lane of a written word that carries no value; minus the writer's index.
 _FILLER = -10
-
-
-@dataclass(slots=True)
-class _Tensor:
-    """A tensor in memory: first value number, positions per channel, and where it was put."""
-
-    base: int
-    pixels: int
-    values: int
-    cells: Cells | None = None
 
 
 @dataclass(slots=True)
@@ -50,19 +46,23 @@ class DataFlow:
 
     network: NetworkEntry
     layers: dict[int, Placed]
+    input_shape: Shape
     part: Part
     problems: Problems
     overlap: bool = False
     _memory: _Ints = field(init=False)
     _writer: _Ints = field(init=False)
-    _tensors: dict[int, _Tensor] = field(init=False, default_factory=dict)
+    _tensors: dict[int, Remembered] = field(init=False, default_factory=dict)
     _next: int = field(init=False, default=0)
 
     def run(self) -> None:
         """Execute every layer, recording each read and write that is wrong."""
         words = self.part.instance_bytes // 4
         self._memory = np.full((PROCESSORS, words), _UNWRITTEN, dtype=np.int64)
-        self._writer = np.full((PROCESSORS // PROCESSORS_PER_INSTANCE, words), -2, dtype=np.int64)
+        self._writer = np.full(
+            (PROCESSORS // PROCESSORS_PER_INSTANCE, words), _NOBODY, dtype=np.int64
+        )
+        self._load_buffer()
         self._load_input()
         for index in range(len(self.network.layers)):
             item = self.layers.get(index)
@@ -72,14 +72,40 @@ class DataFlow:
             self._write(item, read)
         self._check_outputs()
 
-    def _tensor(self, index: int, values: int, pixels: int) -> _Tensor:
-        tensor = _Tensor(self._next, pixels, values)
-        self._next += values
-        self._tensors[index] = tensor
-        return tensor
+    def _tensor(self, index: int, shape: Shape) -> Remembered:
+        """Give numbers to a new tensor's values."""
+        channels, pixels = shape[0], prod(shape[1:])
+        numbers = np.arange(self._next, self._next + channels * pixels, dtype=np.int64)
+        self._next += channels * pixels
+        self._tensors[index] = Remembered(numbers.reshape(channels, pixels), shape)
+        return self._tensors[index]
 
-    def _fits(self, cells: Cells) -> bool:
-        return cells.end <= self.part.instance_bytes
+    def _fits(self, item: Placed, operand: int) -> bool:
+        """Return whether what an operand reads lies inside, without listing its addresses."""
+        return item.read_end(self.network, operand) <= self.part.instance_bytes
+
+    def _load_buffer(self) -> None:
+        """Put the rolling buffer where it is declared."""
+        buffer = self.network.buffer
+        if buffer is None:
+            return
+        if buffer.processors.bit_count() != processors_per_pass(buffer.channels):
+            self.problems.add(
+                buffer.line, "data-buffer",
+                f"the data buffer has {buffer.channels} channels on "
+                f"{buffer.processors.bit_count()} processors",
+            )  # fmt: skip
+            return
+        cells = buffer_cells(buffer)
+        if cells.end > self.part.instance_bytes:
+            self.problems.add(
+                buffer.line, "data-buffer",
+                f"the data buffer ends at byte {cells.end} of {self.part.instance_bytes}",
+            )  # fmt: skip
+            return
+        tensor = self._tensor(_BUFFER, (buffer.channels, buffer.length))
+        tensor.cells = cells
+        self._store(cells, tensor.numbers, _BUFFER)
 
     def _load_input(self) -> None:
         """Put the network's input where its first reader looks for it."""
@@ -88,14 +114,20 @@ class DataFlow:
             return
         packed = first.layer.eltwise is not None and len(first.sources) == 1
         operands = first.operands if packed else 1
-        channels, pixels = first.layer.in_channels, first.layer.input_pixels
-        tensor = self._tensor(_INPUT, operands * channels * pixels, pixels)
-        for operand in range(operands):
+        if packed:
+            shape = (operands * first.layer.in_channels, *first.layer.input_shape[1:])
+        elif len(first.sources) == 1 or first.layer.eltwise is not None:
+            shape = self.input_shape
+            first = replace(first, layer=replace(first.layer, input_shape=shape))
+        else:
+            shape = first.layer.input_shape
+        if not first.has_input_map:
+            return
+        if not self._fits(first, operands - 1):
+            return
+        tensor = self._tensor(_INPUT, shape)
+        for operand, numbers in enumerate(np.split(tensor.numbers, operands)):
             cells = first.read_cells(self.network, operand)
-            if not self._fits(cells):
-                del self._tensors[_INPUT]
-                return
-            numbers = _numbers(tensor, operand * channels, channels, pixels)
             self._store(*_whole_words(first, cells, numbers), _INPUT)
             tensor.cells = cells if operands == 1 else None
 
@@ -111,20 +143,31 @@ class DataFlow:
         found = []
         packed = item.layer.eltwise is not None and len(item.sources) == 1
         for operand in range(item.operands):
-            cells = item.read_cells(self.network, operand)
-            if not self._fits(cells):
+            if not self._fits(item, operand):
                 return []
+            cells = item.read_cells(self.network, operand)
             found.append(cells)
             if packed:
-                known = self._tensors.get(item.sources[0])
-                if known is not None and item.sources[0] == _INPUT:
-                    start = operand * item.layer.in_channels
-                    self._check_read(item, item.sources[0], cells, start)
+                self._check_packed(item, operand, cells)
             elif item.layer.eltwise is not None:
-                self._check_read(item, item.sources[operand], cells, 0)
+                self._check_read(item, item.sources[operand], cells, item.layer.in_channels)
         if item.layer.eltwise is None:
             self._check_members(item, found[0])
         return found
+
+    def _check_packed(self, item: Placed, operand: int, cells: Cells) -> None:
+        """Check one of several operands that lie in one tensor."""
+        source, channels = item.sources[0], item.layer.in_channels
+        if source != _INPUT:
+            if operand == 0:
+                self.problems.add(
+                    item.entry.line_of("op"), "split-operands",
+                    f"{item.entry.title}: its {item.operands} operands are one tensor, "
+                    f"{self._name(source)}",
+                )  # fmt: skip
+        elif source in self._tensors:
+            rows = slice(operand * channels, (operand + 1) * channels)
+            self._compare(item, source, cells, Portion(self._tensors[source], rows, slice(None)))
 
     def _check_members(self, item: Placed, cells: Cells) -> None:
         """Check a plain read, or the members of a concatenation one after another."""
@@ -133,69 +176,88 @@ class DataFlow:
             tensor = self._tensors.get(source)
             if tensor is None:
                 return
-            count = tensor.values // tensor.pixels if len(item.sources) > 1 else (
-                item.layer.in_channels
-            )  # fmt: skip
+            alone = len(item.sources) == 1
+            count = item.layer.in_channels if alone else tensor.shape[0]
             rows = slice(start, start + count)
-            self._check_read(item, source, Cells(cells.processors[rows], cells.words[rows]), 0)
+            self._check_read(item, source, Cells(cells.processors[rows], cells.words[rows]), count)
             start += count
 
-    def _check_read(self, item: Placed, source: int, cells: Cells, channel: int) -> None:
+    def _check_read(self, item: Placed, source: int, cells: Cells, channels: int) -> None:
+        """Check that one source's values lie where they are read."""
         tensor = self._tensors.get(source)
         if tensor is None:
             return
-        channels, pixels = cells.words.shape
-        cells, expected = _whole_words(item, cells, _numbers(tensor, channel, channels, pixels))
+        skip = int(item.entry.get("in_channel_skip", 0))
+        positions = part_of(item.entry, tensor.shape[0]).positions(tensor.shape)
+        if source == _BUFFER and "buffer_shift" in item.entry.given:
+            positions = slice(int(item.entry.get("buffer_shift")), None)
+        part = Portion(tensor, slice(skip, skip + channels), positions)
+        self._compare(item, source, cells, part)
+
+    def _compare(self, item: Placed, source: int, cells: Cells, part: Portion) -> None:
+        """Record the first value that does not lie where it is read."""
+        cells, expected = _whole_words(item, cells, part.numbers)
         held = self._memory[cells.processors[:, None], cells.words]
         wrong = held != expected
         if not wrong.any():
             return
         row, column = (int(v) for v in np.argwhere(wrong)[0])
         word, processor = int(cells.words[row, column]), int(cells.processors[row])
-        rule, reason = self._reason(item, source, cells, (row, column), int(held[row, column]))
+        rule, reason = self._reason(item, source, cells, part, (row, column))
         line = item.entry.line_of("in_offset")
         if rule == "overwrites-live":
-            writer = int(self._writer[processor // PROCESSORS_PER_INSTANCE, word])
-            line = self.network.layers[writer].line_of("out_offset")
-        what = "the input" if source == _INPUT else f"the output of {self._title(source)}"
+            line = self._line_of_writer(processor, word)
         self.problems.add(
             line,
             rule,
-            f"{item.entry.title}: reads {what}, channel {row + channel}, position {column}, at "
-            f"byte {4 * word:#x} of processor {processor}, but {reason} "
+            f"{item.entry.title}: reads {self._name(source)}, channel {row + part.first}, position "
+            f"{column}, at byte {4 * word:#x} of processor {processor}, but {reason} "
             f"({int(wrong.sum())} of {wrong.size} values wrong)",
         )
 
+    def _line_of_writer(self, processor: int, word: int) -> int:
+        writer = int(self._writer[processor // PROCESSORS_PER_INSTANCE, word])
+        return self.network.layers[writer].line_of("out_offset")
+
+    def _name(self, source: int) -> str:
+        """Return how messages call what a layer reads."""
+        special = {_INPUT: "the input", _BUFFER: "the data buffer"}
+        return special.get(source) or f"the output of {self._title(source)}"
+
     def _reason(
-        self, item: Placed, source: int, cells: Cells, where: tuple[int, int], held: int
+        self, item: Placed, source: int, cells: Cells, part: Portion, where: tuple[int, int]
     ) -> tuple[str, str]:
         row, column = where
         word, processor = int(cells.words[row, column]), int(cells.processors[row])
         writer = int(self._writer[processor // PROCESSORS_PER_INSTANCE, word])
-        put = self._tensors[source].cells
+        held = int(self._memory[processor, word])
+        put = part.cells
         is_there = (
             put is not None
             and put.words.shape == cells.words.shape
             and int(put.words[row, column]) == word
             and int(put.processors[row]) == processor
         )
-        if is_there and writer != source:
+        if is_there and writer != source and writer >= 0:
             return "overwrites-live", f"{self._title(writer)} has overwritten it"
         if put is not None and put.words.shape == cells.words.shape and not is_there:
             is_shifted = int(put.words[row, column]) == word
             if is_shifted and not np.array_equal(put.processors, cells.processors):
                 return "output-map-reader", self._maps(item, source)
-        if held == _UNWRITTEN or writer == -2:
+        if held == _UNWRITTEN or writer == _NOBODY:
             return "reads-unwritten", "nothing was written there" + self._put(put, where)
-        owner = "part of the input" if writer == _INPUT else f"data of {self._title(writer)}"
+        owner = {_INPUT: "part of the input", _BUFFER: "part of the data buffer"}.get(
+            writer, f"data of {self._title(writer)}"
+        )
         return "reads-other", f"other {owner} lies there{self._put(put, where)}"
 
     def _maps(self, item: Placed, source: int) -> str:
-        written = (
-            output_map(self.network, self.layers[source])
-            if source != _INPUT
-            else self.network.layers[0].processors
-        )
+        if source == _BUFFER and self.network.buffer is not None:
+            written = self.network.buffer.processors
+        elif source == _INPUT:
+            written = self.network.layers[0].processors
+        else:
+            written = output_map(self.network, self.layers[source])
         return f"it was written on map {written:#018x} and is read on {item.entry.processors:#018x}"
 
     def _put(self, put: Cells | None, where: tuple[int, int]) -> str:
@@ -205,7 +267,8 @@ class DataFlow:
         return f"; it was put at byte {byte:#x} of processor {processor}"
 
     def _title(self, index: int) -> str:
-        return "the input" if index == _INPUT else self.network.layers[index].title
+        special = {_INPUT: "the input", _BUFFER: "the data buffer"}
+        return special.get(index) or self.network.layers[index].title
 
     def _write(self, item: Placed, read: Sequence[Cells]) -> None:
         index = item.entry.index
@@ -215,26 +278,40 @@ class DataFlow:
         written = output_map(self.network, item)
         if written.bit_count() != processors_per_pass(item.output_shape[0]):
             return
-        cells = item.write_cells(self.network)
-        if cells.end + (12 if item.layer.wide else 0) > self.part.instance_bytes:
+        end = item.write_end(self.network)
+        if end + (12 if item.layer.wide else 0) > self.part.instance_bytes:
             return
+        cells = item.write_cells(self.network)
         touched = self._touched(item, cells)
         self._check_own_input(item, touched, read)
         instance, word = np.nonzero(touched)
         self._writer[touched] = index
         for lane in range(PROCESSORS_PER_INSTANCE):
             self._memory[instance * PROCESSORS_PER_INSTANCE + lane, word] = _FILLER - index
-        channels, pixels = item.output_shape[0], prod(item.output_shape[1:])
-        tensor = self._tensor(index, channels * pixels, pixels)
+        tensor = self._tensor(index, item.output_shape)
         tensor.cells = cells
-        self._memory[cells.processors[:, None], cells.words] = _numbers(tensor, 0, channels, pixels)
+        self._memory[cells.processors[:, None], cells.words] = tensor.numbers
+        self._roll(item, tensor)
+
+    def _roll(self, item: Placed, written: Remembered) -> None:
+        """Note what the rolling buffer holds after a shift or an insertion."""
+        rolled = self._tensors.get(_BUFFER)
+        if rolled is None:
+            return
+        shift, insert = (int(item.entry.get(f"buffer_{key}", 0)) for key in ("shift", "insert"))
+        if shift:
+            rolled.numbers[:, :-shift] = written.numbers
+            rolled.numbers[:, -shift:] = _FILLER
+        if insert:
+            rolled.numbers[:, -insert:] = written.numbers
 
     def _touched(self, item: Placed, cells: Cells) -> npt.NDArray[np.bool_]:
         touched = np.zeros(self._writer.shape, dtype=np.bool_)
         instance = (cells.processors // PROCESSORS_PER_INSTANCE)[:, None]
         gap = 1 + int(item.entry.get("write_gap", 0))
+        last = self._writer.shape[1] - 1
         for lane in range(4 if item.layer.wide else 1):
-            touched[instance, np.minimum(cells.words + lane * gap, touched.shape[1] - 1)] = True
+            touched[instance, np.minimum(cells.words + lane * gap, last)] = True
         return touched
 
     def _check_own_input(
@@ -244,8 +321,11 @@ class DataFlow:
         for cells in read:
             looked[(cells.processors // PROCESSORS_PER_INSTANCE)[:, None], cells.words] = True
         both = looked & touched
-        if not both.any():
-            return
+        moves_down = "buffer_shift" in item.entry.given and (
+            item.entry.get("out_offset", 0) < item.in_offset(self.network)
+        )
+        if not both.any() or moves_down:
+            return  # a shift has read each word before it writes there
         instance, word = (int(v) for v in np.argwhere(both)[0])
         self.problems.add(
             item.entry.line_of("out_offset"),
@@ -264,7 +344,7 @@ class DataFlow:
             if tensor.cells is None or item.layer.wide:
                 continue
             held = self._memory[tensor.cells.processors[:, None], tensor.cells.words]
-            wrong = held != _numbers(tensor, 0, held.shape[0], held.shape[1])
+            wrong = held != tensor.numbers
             if wrong.any():
                 row, column = (int(v) for v in np.argwhere(wrong)[0])
                 place = int(tensor.cells.processors[row]) // PROCESSORS_PER_INSTANCE
@@ -277,12 +357,6 @@ class DataFlow:
                 )
 
 
-def _numbers(tensor: _Tensor, channel: int, channels: int, pixels: int) -> _Ints:
-    """Return the numbers of a tensor's values, channel by channel."""
-    start = tensor.base + channel * pixels
-    return np.arange(start, start + channels * pixels, dtype=np.int64).reshape(channels, pixels)
-
-
 def _whole_words(item: Placed, cells: Cells, numbers: _Ints) -> tuple[Cells, _Ints]:
     """Return one value per word: CHW data has four positions of one channel in each."""
     if not item.is_chw:
@@ -293,10 +367,11 @@ def _whole_words(item: Placed, cells: Cells, numbers: _Ints) -> tuple[Cells, _In
 def check_dataflow(
     network: NetworkEntry,
     placed: Sequence[Placed],
+    input_shape: Shape,
     part: Part,
     problems: Problems,
     *,
     overlap: bool = False,
 ) -> None:
     """Record every word that is read where it does not lie, or overwritten while needed."""
-    DataFlow(network, by_index(placed), part, problems, overlap).run()
+    DataFlow(network, by_index(placed), input_shape, part, problems, overlap).run()

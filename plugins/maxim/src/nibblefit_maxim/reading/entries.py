@@ -11,7 +11,7 @@ from typing import Any
 from nibblefit.errors import InputError
 from nibblefit_maxim.layers import Eltwise, Operator
 from nibblefit_maxim.parts import Part
-from nibblefit_maxim.reading.entry import UNMODELLED_KEYS, LayerEntry, NetworkEntry
+from nibblefit_maxim.reading.entry import LayerEntry, NetworkEntry
 from nibblefit_maxim.reading.entry_checks import check_entry
 from nibblefit_maxim.reading.problems import Problems
 from nibblefit_maxim.reading.schema import (
@@ -24,6 +24,8 @@ from nibblefit_maxim.reading.schema import (
     processor_map,
     read_value,
 )
+from nibblefit_maxim.reading.sequencing import in_order
+from nibblefit_maxim.reading.whole_file import check_tools, data_buffer
 from nibblefit_maxim.reading.yaml_text import Value, parse
 
 __all__ = ["LayerEntry", "NetworkEntry", "collect_entries", "read_entries"]
@@ -64,8 +66,6 @@ def collect_entries(text: str, part: Part, problems: Problems) -> NetworkEntry:
             problems.add(
                 value.line, "unknown-key", f"unknown key '{key}'{closest(key, GLOBAL_KEYS)}"
             )
-        elif key in ("data_buffer", "snoop"):
-            problems.add(value.line, "not-modelled", f"'{key}' is not supported by this reader")
     for key in REQUIRED_GLOBAL_KEYS:
         if key not in entries:
             problems.add(0, "missing-key", f"key '{key}' is missing")
@@ -76,9 +76,12 @@ def collect_entries(text: str, part: Part, problems: Problems) -> NetworkEntry:
             output_map = processor_map(entries["output_map"].plain())
         except BadValueError as error:
             problems.add(entries["output_map"].line, "bad-value", f"'output_map': {error}")
+    check_tools(entries, part, problems)
+    run, idle = in_order(layers, part, problems)
     return NetworkEntry(
-        problems.file, _text(entries, "arch"), _text(entries, "dataset"), tuple(layers), output_map
-    )
+        problems.file, _text(entries, "arch"), _text(entries, "dataset"), run, output_map, idle,
+        data_buffer(entries, problems),
+    )  # fmt: skip
 
 
 def _text(entries: Mapping[str, Value], key: str) -> str:
@@ -132,7 +135,6 @@ def _layer(index: int, value: Value, part: Part, problems: Problems) -> LayerEnt
                 message = f"layer {index}: '{spelled}' is {item.plain()!r}; {error}"
                 problems.add(item.line, "bad-value", message)
                 damaged.add(key.name)
-    damaged |= {k for k, fine in UNMODELLED_KEYS.items() if k in given and given[k] not in fine}
     entry = _complete(index, value.line, given, lines, damaged)
     return replace(entry, damaged=entry.damaged | check_entry(entry, part, problems))
 
@@ -161,6 +163,7 @@ def _complete(
         kernel=kernel,
         pad=int(given.get("pad", 1 if convolves else 0)),
         damaged=frozenset(damaged),
+        number=index,
     )
 
 

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from nibblefit_maxim.layers import Activation, Eltwise, Operator
 
-#: Keys that reorder layers or move data in ways that are not modelled; harmless at these values.
-UNMODELLED_KEYS: Mapping[str, tuple[Any, ...]] = {
-    "in_crop": ((0, 0),), "in_channel_skip": (0,), "buffer_shift": (), "buffer_insert": (),
-    "next_sequence": (), "simulated_sequence": (), "snoop_sequence": (), "sequence": (),
-    "tcalc": (False,),
-}  # fmt: skip
 #: Keys that decide nothing about the shape or the values of what a layer writes; if one of the
 #: others is unreadable, the layer cannot be followed.
 _PLACING_KEYS = frozenset(
     {
         "processors", "output_processors", "in_offset", "out_offset", "write_gap", "in_skip",
         "bias_group", "name", "activate", "output_shift", "quantization", "output_width",
-        "data_format", "streaming", "output", "calcx4", "readahead",
+        "data_format", "streaming", "output", "calcx4", "readahead", "tcalc", "sequence",
+        "next_sequence", "simulated_sequence", "snoop_sequence",
     }
 )  # fmt: skip
 
@@ -29,6 +24,7 @@ _PLACING_KEYS = frozenset(
 class LayerEntry:
     """One layer as written; `given` holds the canonical keys that were present.
 
+    `index` is its place in the order in which layers run, `number` the one by which others name it.
     `kernel` is empty for linear and passthrough. `quantization` None means "from the checkpoint".
     `damaged` are the canonical keys whose values could not be used.
     """
@@ -44,6 +40,7 @@ class LayerEntry:
     kernel: tuple[int, ...]
     pad: int
     damaged: frozenset[str] = frozenset()
+    number: int = 0
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return a key's value, or the default."""
@@ -76,16 +73,41 @@ class LayerEntry:
     @property
     def title(self) -> str:
         """How messages call the layer."""
-        return f"layer {self.index}" + (f" ('{self.name}')" if "name" in self.given else "")
+        return f"layer {self.number}" + (f" ('{self.name}')" if "name" in self.given else "")
+
+
+@dataclass(frozen=True, slots=True)
+class DataBuffer:
+    """A rolling buffer of 1-D data that stays from one inference to the next, zero at first."""
+
+    name: str
+    processors: int
+    channels: int
+    length: int
+    offset: int
+    line: int
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkEntry:
-    """A whole file as written."""
+    """A whole file as written.
+
+    Attributes:
+        layers: Those that run, in the order in which they do.
+        idle: Those that never run; they have weights in the checkpoint all the same.
+        buffer: The rolling buffer.
+    """
 
     file: str
     arch: str
     dataset: str
     layers: tuple[LayerEntry, ...]
     output_map: int | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    idle: tuple[LayerEntry, ...] = ()
+    buffer: DataBuffer | None = None
+
+    def is_buffer(self, item: Any) -> bool:
+        """Return whether an item of `in_sequences` names the rolling buffer."""
+        if self.buffer is None:
+            return False
+        return bool(item == -2 or str(item).lower() == self.buffer.name.lower())

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from nibblefit_maxim.layers import Activation, Operator
 from nibblefit_maxim.parts import CONV1D_KERNELS, CONV2D_KERNELS, Part
-from nibblefit_maxim.reading.entry import UNMODELLED_KEYS, LayerEntry
+from nibblefit_maxim.reading.entry import LayerEntry
 from nibblefit_maxim.reading.problems import Problems
 from nibblefit_maxim.reading.schema import BINARY
 from nibblefit_maxim.rules import RULES, Severity
@@ -24,11 +24,11 @@ def check_entry(entry: LayerEntry, part: Part, problems: Problems) -> frozenset[
     """Record every problem of one layer as written; return the keys that are in error."""
     wrong = set()
     checks: tuple[Callable[[LayerEntry, Part], Iterator[_Wrong]], ...] = (
-        _keys, _kernel, _dilation, _pool, _output, _eltwise, _defaults,
+        _keys, _kernel, _dilation, _pool, _output, _eltwise, _buffer, _defaults,
     )  # fmt: skip
     for check in checks:
         for key, rule, message in check(entry, part):
-            if key not in entry.damaged or rule == "not-modelled":
+            if key not in entry.damaged:
                 problems.add(entry.line_of(key), rule, f"{entry.title}: {message}")
                 if RULES[rule].severity is Severity.ERROR:
                     wrong.add(key)
@@ -36,9 +36,6 @@ def check_entry(entry: LayerEntry, part: Part, problems: Problems) -> frozenset[
 
 
 def _keys(entry: LayerEntry, part: Part) -> Iterator[_Wrong]:
-    for key, fine in UNMODELLED_KEYS.items():
-        if key in entry.given and entry.given[key] not in fine:
-            yield key, "not-modelled", f"'{key}' is not supported by this reader"
     if "processors" not in entry.given:
         yield "processors", "missing-key", "'processors' is missing"
     if entry.get("out_offset", 0) > part.max_offset:
@@ -46,8 +43,18 @@ def _keys(entry: LayerEntry, part: Part) -> Iterator[_Wrong]:
                f"the {part.title} allows up to {part.max_offset:#x}"))  # fmt: skip
     if entry.get("in_skip", 0) and part.device == "MAX78000":
         yield "in_skip", "read-gap", "'read_gap' must be 0 on the MAX78000"
-    if entry.get("data_format") and entry.index:
-        yield "data_format", "not-modelled", "'data_format' has a meaning in the first layer only"
+    if entry.get("data_format") == "chw" and entry.index:
+        yield "data_format", "bad-value", "only the first layer can read CHW data"
+    for key in ("bypass", "calcx4", "readahead"):
+        if entry.get(key) and part.device == "MAX78000":
+            yield key, "part-limit", f"'{key}' does not exist on the MAX78000"
+    if "snoop_sequence" in entry.given:
+        message = "'snoop_sequence' is where the device jumps when a snoop condition is met"
+        yield "snoop_sequence", "debug-aid", message
+    crop = entry.get("in_crop", (0, 0))
+    if max(crop) > 0 and min(crop) == 0:
+        message = f"'in_crop' is {list(crop)}; with one 0 in it the compiler reads nothing"
+        yield "in_crop", "bad-value", message
 
 
 def _kernel(entry: LayerEntry, _: Part) -> Iterator[_Wrong]:
@@ -141,6 +148,16 @@ def _eltwise(entry: LayerEntry, _: Part) -> Iterator[_Wrong]:
         yield "eltwise", "eltwise", f"'eltwise' cannot stand in front of {entry.operator}"
     if "operands" in entry.given and entry.eltwise is None:
         yield "operands", "eltwise", "'operands' needs an element-wise operation"
+
+
+def _buffer(entry: LayerEntry, _: Part) -> Iterator[_Wrong]:
+    if "buffer_shift" in entry.given:
+        if entry.operator is not Operator.PASSTHROUGH or entry.eltwise:
+            yield "buffer_shift", "data-buffer", "only a passthrough can shift the data buffer"
+        elif "in_sequences" not in entry.given:
+            yield "buffer_shift", "data-buffer", "in_sequences must name the buffer to be shifted"
+    if "buffer_insert" in entry.given and "out_offset" not in entry.given:
+        yield "buffer_insert", "data-buffer", "out_offset must say where in the buffer it writes"
 
 
 def _defaults(entry: LayerEntry, _: Part) -> Iterator[_Wrong]:

@@ -45,7 +45,7 @@ def _quantize(
     return replace(
         layer,
         weights=codes.weights.astype(np.float64),
-        bias=None if codes.bias is None else codes.bias * 2.0 ** (bits - 1),
+        bias=None if codes.bias is None else codes.bias.astype(np.float64) * 2.0 ** (bits - 1),
         weight_bits=bits,
         output_shift=shift,
     )

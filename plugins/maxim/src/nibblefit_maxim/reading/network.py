@@ -150,5 +150,5 @@ def check_network(
     check_placement(entry, resolver.placed, part, problems)
     check_streaming(entry, resolver.placed, part, problems, fifo=fifo)
     check_limits(entry, resolver.placed, part, problems)
-    check_dataflow(entry, resolver.placed, part, problems, overlap=overlap)
+    check_dataflow(entry, resolver.placed, input_shape, part, problems, overlap=overlap)
     return resolver

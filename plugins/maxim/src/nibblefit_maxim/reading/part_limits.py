@@ -21,7 +21,6 @@ from nibblefit_maxim.parts import (
     MAX_PIXEL_PASSES,
     PROCESSORS,
     PROCESSORS_PER_INSTANCE,
-    PROCESSORS_PER_QUADRANT,
     QUADRANTS,
     Part,
 )
@@ -31,8 +30,6 @@ from nibblefit_maxim.reading.problems import Problems
 
 _WORD_BITS = 72
 _COLUMN_STEP = 4
-#: Columns of the memories of the first processor of each quadrant, MAX78002.
-_EXTENDED_COLUMNS = 5120
 
 
 def check_limits(
@@ -118,9 +115,7 @@ def _check_weights(
     load = np.zeros(PROCESSORS, dtype=np.int64)
     for item, words in zip(placed, sizes, strict=True):
         load[list(bits(item.entry.processors))] += words
-    room = np.full(PROCESSORS, part.kernel_words, dtype=np.int64)
-    if part.device == "MAX78002":
-        room[::PROCESSORS_PER_QUADRANT] = _EXTENDED_COLUMNS
+    room = np.array([part.kernel_room(p) for p in range(PROCESSORS)], dtype=np.int64)
     over = load - room
     worst = int(over.argmax())
     if over[worst] <= 0:
@@ -170,7 +165,9 @@ def _check_columns(
                 f"all its {len(active)} processors, though each has enough in all",
             )
             return
-        taken[active, int(free[0]) : int(free[0]) + words] = True
+        # Processors with more memory than the rest are filled from its end.
+        start = int(free[-1] if room[active].min() > room.min() else free[0])
+        taken[active, start : start + words] = True
 
 
 def _check_biases(
@@ -192,7 +189,7 @@ def _check_biases(
     for item, total, groups in needs:
         size, targets = total, [min(groups, key=lambda q: taken[q])]
         if item.layer.groups > 1:
-            targets = [q for q in quadrants(output_map(network, item)) if q in taken]
+            targets = [q for q in quadrants(item.entry.processors) if q in taken]
             size = -(-total // max(len(targets), 1))
         for quadrant in targets:
             taken[quadrant] += size

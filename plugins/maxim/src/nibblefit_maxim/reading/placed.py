@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,12 @@ import numpy.typing as npt
 from nibblefit.ir.graph import Shape
 from nibblefit_maxim.layers import HardwareLayer
 from nibblefit_maxim.memory.processors import bits, contiguous, passes, processors_per_pass
-from nibblefit_maxim.reading.entry import LayerEntry, NetworkEntry
+from nibblefit_maxim.reading.entry import DataBuffer, LayerEntry, NetworkEntry
 
 #: Name of the network's input tensor.
 INPUT = "input"
+#: Stands for the rolling buffer among the names of sources.
+BUFFER = "data buffer"
 _Ints: TypeAlias = npt.NDArray[np.int64]
 
 
@@ -50,7 +52,7 @@ class Placed:
         entry: As written.
         layer: What it computes.
         output_shape: Shape of what it writes.
-        sources: Indices of the layers it reads; −1 is the network's input.
+        sources: Indices of the layers it reads; −1 is the network's input, −2 the rolling buffer.
         weight_bits: Width of its weights.
         is_biased: Whether any bias code is other than zero.
     """
@@ -100,8 +102,14 @@ class Placed:
 
     def read_cells(self, network: NetworkEntry, operand: int = 0) -> Cells:
         """Return where one operand's values are read; the input map must have the right bits."""
-        pixel = np.arange(self.layer.input_pixels, dtype=np.int64)
-        slot, many = self._slots(self.layer.in_channels, self.entry.processors)
+        return self._read_at(network, operand, np.arange(self.layer.input_pixels, dtype=np.int64))
+
+    def read_end(self, network: NetworkEntry, operand: int = 0) -> int:
+        """Return the first byte behind what an operand reads: addresses rise with the position."""
+        return self._read_at(network, operand, _exact(self.layer.input_pixels - 1)).end
+
+    def _read_at(self, network: NetworkEntry, operand: int, pixel: npt.NDArray[Any]) -> Cells:
+        slot, many = slots(self.layer.in_channels, self.entry.processors)
         start = self.in_offset(network) // 4
         if self.is_chw:
             words = np.broadcast_to(pixel // 4, (slot.size, pixel.size))
@@ -115,19 +123,37 @@ class Placed:
 
         A 32-bit value takes four words; its first one is returned.
         """
-        pixel = np.arange(prod(self.output_shape[1:]), dtype=np.int64)
-        slot, many = self._slots(self.output_shape[0], output_map(network, self))
+        return self._write_at(network, np.arange(prod(self.output_shape[1:]), dtype=np.int64))
+
+    def write_end(self, network: NetworkEntry) -> int:
+        """Return the first byte behind the last of `write_cells`."""
+        return self._write_at(network, _exact(prod(self.output_shape[1:]) - 1)).end
+
+    def _write_at(self, network: NetworkEntry, pixel: npt.NDArray[Any]) -> Cells:
+        slot, many = slots(self.output_shape[0], output_map(network, self))
         width = 4 if self.layer.wide else 1
         gap = 1 + int(self.entry.get("write_gap", 0))
         step = (pixel[None, :] * self.out_passes + many[:, None]) * width * gap
         return Cells(slot, int(self.entry.get("out_offset", 0)) // 4 + step)
 
-    @staticmethod
-    def _slots(channels: int, processor_map: int) -> tuple[_Ints, _Ints]:
-        """Return the processor and the pass of every channel."""
-        active = np.array(bits(processor_map), dtype=np.int64)
-        channel = np.arange(channels, dtype=np.int64)
-        return active[channel % active.size], channel // active.size
+
+def _exact(position: int) -> npt.NDArray[Any]:
+    """Return one position as a Python integer: offsets of a file may be beyond 64 bits."""
+    return np.array([position], dtype=object)
+
+
+def slots(channels: int, processor_map: int) -> tuple[_Ints, _Ints]:
+    """Return the processor and the pass of every channel."""
+    active = np.array(bits(processor_map), dtype=np.int64)
+    channel = np.arange(channels, dtype=np.int64)
+    return active[channel % active.size], channel // active.size
+
+
+def buffer_cells(buffer: DataBuffer) -> Cells:
+    """Return where the rolling buffer lies; its map must have the right bits."""
+    slot, many = slots(buffer.channels, buffer.processors)
+    step = np.arange(buffer.length, dtype=np.int64)[None, :] * passes(buffer.channels)
+    return Cells(slot, buffer.offset // 4 + step + many[:, None])
 
 
 def output_map(network: NetworkEntry, item: Placed) -> int:

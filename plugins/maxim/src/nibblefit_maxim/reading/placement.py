@@ -158,14 +158,14 @@ def _check_sizes(
     ends: list[tuple[str, str, str, int]] = []
     if not item.is_streaming and item.has_input_map:
         last = item.operands - 1
-        end = item.read_cells(network, last).end
+        end = item.read_end(network, last)
         ends.append(("input", "in_offset", "data-size", end))
     following = layers.get(item.entry.index + 1)
     if following is None or not following.is_streaming:
         # What a streaming layer reads lives in a rolling buffer, never as a whole.
         has_map = output_map(network, item).bit_count() == processors_per_pass(item.output_shape[0])
         width = 12 if item.layer.wide else 0
-        end = item.write_cells(network).end + width if has_map else 0
+        end = item.write_end(network) + width if has_map else 0
         gap = int(item.entry.get("write_gap", 0))
         rule = "write-gap-size" if gap and _without_gap(item, end) <= part.instance_bytes else ""
         ends.append(("output", "out_offset", rule or "data-size", end))

@@ -69,7 +69,8 @@ def processor_map(value: Any) -> int:
     return value
 
 
-def _offset(value: Any) -> int:
+def byte_offset(value: Any) -> int:
+    """Read an offset in data memory: whole words, in bytes."""
     offset: int = _integer(0)(value)
     if offset % 4:
         raise BadValueError("expected a multiple of 4 bytes")
@@ -141,6 +142,12 @@ def _names(value: Any) -> tuple[int | str, ...]:
     return tuple(items)
 
 
+def _sequence(value: Any) -> int | str:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise BadValueError("expected a layer's number or name, or 'stop'")
+    return value
+
+
 def _quadrants(value: Any) -> tuple[int, ...]:
     one = _integer(0)
     items = tuple(one(item) for item in (value if isinstance(value, list) else [value]))
@@ -185,8 +192,8 @@ LAYER_KEYS: Mapping[str, Key] = {
         ("output_width", (), _width),
         ("quantization", (), _quantization),
         ("output_shift", (), _integer(-32, 32)),
-        ("in_offset", (), _offset),
-        ("out_offset", (), _offset),
+        ("in_offset", (), byte_offset),
+        ("out_offset", (), byte_offset),
         ("in_dim", (), _sides),
         ("in_channels", (), _integer(1)),
         ("out_channels", (), _integer(1)),
@@ -205,10 +212,10 @@ LAYER_KEYS: Mapping[str, Key] = {
         ("data_format", (), _one_of(_FORMATS)),
         ("name", (), _text),
         ("sequence", (), _integer(0)),
-        ("next_sequence", (), _text),
-        ("simulated_sequence", (), _text),
-        ("snoop_sequence", (), _text),
-        ("weight_source", (), _text),
+        ("next_sequence", (), _sequence),
+        ("simulated_sequence", (), _sequence),
+        ("snoop_sequence", (), _sequence),
+        ("weight_source", (), _sequence),
         ("bias_group", ("bias_quadrant",), _quadrants),
         ("buffer_shift", (), _integer(1)),
         ("buffer_insert", (), _integer(1)),

@@ -14,14 +14,13 @@ from nibblefit_maxim.parts import Part
 from nibblefit_maxim.reading.entry import NetworkEntry
 from nibblefit_maxim.reading.placed import Placed, output_map
 from nibblefit_maxim.reading.problems import Problems
+from nibblefit_maxim.reading.rolling import buffer_words
 
 #: Processors that the FIFO feeds, for CHW and HWC data.
 _FIFO_CHW = sum(1 << p for p in (0, 16, 32, 48))
 _FIFO_HWC = sum(0xF << p for p in (0, 16, 32, 48))
 #: Leading layers that may stream.
 _MAX_STREAMING = 8
-#: Words of the rolling buffer of a first layer that reads CHW data.
-_CHW_BUFFER_WORDS = 12
 
 #: Whose memory it is, in which instances, and which bytes of each.
 _Place: TypeAlias = tuple[str, frozenset[int], range]
@@ -60,8 +59,8 @@ def check_streaming(
     leading = [item for item in placed if item.is_streaming]
     for item in leading:
         _check_kind(item, item is leading[-1], part, problems)
-    if part.device == "MAX78000":
-        _check_buffers(network, leading, problems)
+    if fifo:
+        _check_buffers(network, leading, part, problems)
 
 
 def _check_fifo(network: NetworkEntry, problems: Problems) -> None:
@@ -91,24 +90,23 @@ def _check_kind(item: Placed, is_last: bool, part: Part, problems: Problems) -> 
             wrong("streaming-bias", "has a bias; the MAX78000 may compute it wrongly")
 
 
-def _check_buffers(network: NetworkEntry, leading: Sequence[Placed], problems: Problems) -> None:
+def _check_buffers(
+    network: NetworkEntry, leading: Sequence[Placed], part: Part, problems: Problems
+) -> None:
     taken: list[_Place] = []
     before: HardwareLayer | None = None
     for item in leading:
-        if item.entry.index == 0 and item.is_chw:
-            words = _CHW_BUFFER_WORDS
-        else:
-            words = _buffer_words(item, before)
+        words = buffer_words(item, before, part)
         start = item.in_offset(network)
+        _check_distance(network, item, words, problems)
         taken.append(
             (item.entry.title, instances(item.entry.processors), range(start, start + 4 * words))
         )
         before = item.layer
     if leading:
         last = leading[-1]
-        cells = last.write_cells(network) if output_map(network, last) else None
-        if cells is not None:
-            place = range(int(last.entry.get("out_offset", 0)), cells.end)
+        if output_map(network, last):
+            place = range(int(last.entry.get("out_offset", 0)), last.write_end(network))
             title = f"the output of {last.entry.title}"
             taken.append((title, instances(output_map(network, last)), place))
     for first, second in _overlapping(taken):
@@ -120,24 +118,27 @@ def _check_buffers(network: NetworkEntry, leading: Sequence[Placed], problems: P
         )
 
 
+def _check_distance(network: NetworkEntry, item: Placed, words: int, problems: Problems) -> None:
+    """Record a layer that writes too close to its own buffer, on the same processors.
+
+    The compiler wants a word between them, and takes the buffer's size for what lies below it.
+    """
+    if not item.entry.processors & output_map(network, item):
+        return
+    low, high = sorted((item.in_offset(network), int(item.entry.get("out_offset", 0))))
+    if low + 4 * words >= high:
+        problems.add(
+            item.entry.line_of("out_offset"),
+            "streaming-buffers",
+            f"{item.entry.title}: reads at {item.in_offset(network):#x} and writes at "
+            f"{item.entry.get('out_offset', 0):#x}; its rolling buffer of {words} words needs "
+            f"{4 * words + 4:#x} bytes between them",
+        )
+
+
 def _overlapping(taken: Sequence[_Place]) -> Iterator[tuple[_Place, _Place]]:
     for index, one in enumerate(taken):
         for two in taken[index + 1 :]:
             meets = one[2].start < two[2].stop and two[2].start < one[2].stop
             if one[1] & two[1] and meets:
                 yield one, two
-
-
-def _buffer_words(item: Placed, before: HardwareLayer | None) -> int:
-    """Return the words of a rolling buffer on the MAX78000."""
-    layer = item.layer
-    columns = layer.input_shape[2] if len(layer.input_shape) > 2 else 1
-    pool = max(layer.pool.window) if layer.pool else 1
-    stride = max(layer.pool.stride) if layer.pool else 1
-    if before is None:
-        start = ((pool - 1) * columns + pool) * pool
-    else:
-        side, pad = max(before.kernel, default=1), max(before.pad, default=0)
-        start = (columns + 2 * pad) * (side - 1 + pool - 1) + side - 1 + pool + 2
-    words = start + (pool - 1) * columns + max(stride, pool)
-    return -(-words // item.in_passes) * item.in_passes

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from nibblefit_maxim.layers import IntegerLayer
+from nibblefit_maxim.scales import BINARY_BIAS_BITS
 
 
 def checkpoint_bytes(
@@ -44,7 +45,7 @@ def _layer(item: IntegerLayer, name: str, quantile: float) -> dict[str, torch.Te
     state = {
         f"{name}.output_shift": one(item.output_shift),
         f"{name}.weight_bits": one(item.weight_bits),
-        f"{name}.bias_bits": one(item.weight_bits),
+        f"{name}.bias_bits": one(BINARY_BIAS_BITS if item.is_binary else item.weight_bits),
         f"{name}.quantize_activation": one(1),
         f"{name}.adjust_output_shift": one(0),
         f"{name}.shift_quantile": one(quantile),

@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -27,16 +28,18 @@ from nibblefit_maxim.parts import Part
 from nibblefit_maxim.proving.prover import prove
 from nibblefit_maxim.proving.violation import broken_plan
 from nibblefit_maxim.writing.checkpoint_file import checkpoint_bytes
-from nibblefit_maxim.writing.handover import handed_over, in_file_names, kept_tensors
-from nibblefit_maxim.writing.names import architecture_name, file_names
-from nibblefit_maxim.writing.readme import (
+from nibblefit_maxim.writing.command import (
     CHECKPOINT_NAME,
     README_NAME,
     YAML_NAME,
+    arithmetic_flags,
     command_line,
-    readme,
+    host_flags,
     sample_name,
 )
+from nibblefit_maxim.writing.handover import handed_over, in_file_names, kept_tensors
+from nibblefit_maxim.writing.names import architecture_name, file_names
+from nibblefit_maxim.writing.readme import readme
 from nibblefit_maxim.writing.yaml_file import network_yaml
 
 
@@ -69,29 +72,36 @@ def write_folder(
     host = handed_over(graph, items)
     plan = proven_plan(items, part, graph.inputs[0], kept_tensors(host))
     items = all_items(items, plan)
-    arch = architecture_name(arch or graph.name)
-    dataset = architecture_name(dataset)
+    arch, dataset = architecture_name(arch or graph.name), architecture_name(dataset)
     names = file_names(item.layer.name for item in items)
     quantiles = dict(graph.metadata.get("shift_quantile", {}))
-    flags = compiler_flags(items)
-    contents = (
-        ("yaml", YAML_NAME, network_yaml(items, plan, names, arch, dataset).encode()),
-        ("checkpoint", CHECKPOINT_NAME, checkpoint_bytes(items, names, quantiles, arch)),
-        ("sample", sample_name(dataset), _npy(sample)),
-        ("readme", README_NAME, readme(plan, arch, dataset, flags).encode()),
-    )
-    files = [_write(folder, *content) for content in contents]
+    flags = arithmetic_flags(items)
+    asked = (*flags, *host_flags(host, items))
+    files = [
+        _write(folder, *content)
+        for content in (
+            ("yaml", YAML_NAME, network_yaml(items, plan, names, arch, dataset).encode()),
+            ("checkpoint", CHECKPOINT_NAME, checkpoint_bytes(items, names, quantiles, arch)),
+            ("sample", sample_name(dataset), _npy(sample)),
+            ("readme", README_NAME, readme(plan, arch, dataset, asked).encode()),
+        )
+    ]
     tensors = {item.layer.tensor: names[item.layer.name] for item in items}
-    notes = {
-        "command": command_line(plan, arch, dataset, folder=".", flags=flags),
-        "flags": (*plan.flags, *flags),
-        "arch": arch,
-        "dataset": dataset,
+    notes = _figures(plan) | {
+        "command": command_line(plan, arch, dataset, folder=".", flags=asked),
+        "flags": (*plan.flags, *flags), "arch": arch, "dataset": dataset,
         "host": in_file_names(host, tensors),
+    }  # fmt: skip
+    return Artifact("maxim", part.name, digest(graph), tuple(files), frozen_mapping(notes))
+
+
+def _figures(plan: MemoryPlan) -> dict[str, Any]:
+    """Return the fit for reports and programs: numbers, tables, pictures, doubts."""
+    return {
         "fit": frozen_mapping(plan.metrics()),
+        "doubts": plan.doubts(),
         "memory": pictures(plan),
     }
-    return Artifact("maxim", part.name, digest(graph), tuple(files), frozen_mapping(notes))
 
 
 def proven_plan(
@@ -126,13 +136,6 @@ def all_items(items: Sequence[IntegerLayer], plan: MemoryPlan) -> tuple[IntegerL
         readers = (item.in_frac for item in items if tensor in item.layer.inputs)
         found.append(inserted_integers(layer, fracs[tensor] if tensor in fracs else next(readers)))
     return tuple(found)
-
-
-def compiler_flags(items: Sequence[IntegerLayer]) -> tuple[str, ...]:
-    """Return options of the vendor's compiler that the arithmetic of the layers asks for."""
-    pools = (item.layer.pool for item in items)
-    rounded = any(pool is not None and pool.is_rounded for pool in pools)
-    return ("--avg-pool-rounding",) if rounded else ()
 
 
 def needs_of(item: IntegerLayer) -> LayerNeeds:
