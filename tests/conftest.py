@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # The workers share the cores; torch reads this when it is first imported.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -17,6 +23,26 @@ settings.register_profile(
 )
 settings.register_profile("fuzz", max_examples=1000, deadline=None, suppress_health_check=_QUIET)
 settings.load_profile("ci")
+
+#: Extra of core → the modules that come with it.
+EXTRAS = {
+    "train": ("lightning", "torchmetrics", "sklearn"),
+    "report": ("matplotlib", "jinja2"),
+    "image": ("PIL",),
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip tests marked ``extra("name", ...)`` where one of these extras is not installed."""
+    there = {
+        extra: all(find_spec(module) is not None for module in modules)
+        for extra, modules in EXTRAS.items()
+    }
+    for item in items:
+        for mark in item.iter_markers("extra"):
+            for extra in mark.args:
+                if not there[extra]:
+                    item.add_marker(pytest.mark.skip(reason=f"extra '{extra}' is not installed"))
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,10 @@ class Model:
         masks: Constant name → True where a weight is kept. Whoever changes weights keeps the
             zeros of a mask.
         phase: Name of the training phase the weights come from: ``source``, ``float``, ``qat`` …
-        extra: JSON-like facts the target keeps with the model (quantization settings).
+        extra: JSON-like facts the target keeps with the model (quantization settings). A list
+            under ``tables`` holds mappings of title, columns and rows (see
+            `nibblefit.results.Table`): what the step that made the model wants the report to show,
+            such as the candidates of a search.
         arrays: Named arrays the target keeps with the model (thresholds, statistics).
         history: One mapping per finished training epoch: metric name → value.
     """

@@ -16,6 +16,7 @@ from nibblefit.conformance.bench import Bench
 from nibblefit.data.source import Split
 from nibblefit.errors import InterruptedRunError, LimitError, RecipeError
 from nibblefit.plan import Stage
+from nibblefit.report.collect import contents_of
 from nibblefit.training import evaluation, fit
 from nibblefit.workspace.opened import open_run
 from nibblefit_maxim.fusing.fuser import fuse
@@ -52,6 +53,9 @@ def test_search_narrows_within_the_budget_and_records_everything(tmp_path: Path)
     metadata: Any = opened.graph("quantize").metadata["weight_bits"]
     assert {name: metadata[name] for name in widths} == widths
     assert not opened.report("evaluate").failed
+    shown = [table for _, table in contents_of(opened).tables if table.title.startswith("Search")]
+    assert len(shown) == 1
+    assert [row[0] for row in shown[0].rows] == [one["name"] for one in facts["candidates"]]
 
 
 def test_candidates_can_be_trained_before_they_are_judged(

@@ -123,6 +123,9 @@ class _Parts:
         if stage == Stage.TRAIN and own:
             self.trainings.append(Training(step, own))
         self.histories.append(model.history)
+        known = [table for _, table in self.tables]
+        # Later models carry the tables on; they stand where they came first.
+        self.tables += [(step, table) for table in tables_of(model) if table not in known]
 
     def _own_epochs(self, model: Model) -> tuple[dict[str, float], ...]:
         """Return the epochs that this model's history adds to that of the model it came from."""
@@ -181,6 +184,14 @@ class _Parts:
         ]
         drawn = [matrix for matrix in found if matrix is not None]
         yield from drawn if len(drawn) < 3 else (drawn[0], drawn[-1])
+
+
+def tables_of(model: Model) -> Iterator[Table]:
+    """Return the tables that a target left with a model; anything else there is passed over."""
+    for entry in model.extra.get("tables", ()):
+        if isinstance(entry, Mapping) and {"title", "columns", "rows"} <= set(entry):
+            rows = tuple(tuple(row) for row in entry["rows"])
+            yield Table(str(entry["title"]), tuple(map(str, entry["columns"])), rows)
 
 
 def _not_possible(error: NibblefitError) -> Finding:

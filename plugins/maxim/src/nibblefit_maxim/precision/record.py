@@ -76,6 +76,17 @@ class SearchRecord:
         temporary.write_text(json.dumps(content), encoding="utf-8")
         temporary.replace(self._file)
 
+    def table(self, metric: str) -> Mapping[str, Any]:
+        """Return the candidates in the order they were tried, for the report."""
+        rows = tuple(
+            (one.name, one.why, f"{one.layer} {one.bits}" if one.layer else "", one.metric,
+             one.weight_bits // 8, "yes" if one.accepted else "no")
+            for one in self.candidates
+        )  # fmt: skip
+        columns = ("weight bits of the layers", "tried as", "changed", metric, "weight bytes",
+                   "kept")  # fmt: skip
+        return {"title": "Search for few bits", "columns": columns, "rows": rows}
+
     def write(self, file: Path, facts: Mapping[str, Any]) -> None:
         """Write everything for people and programs, in the order it was tried."""
         content = {**facts, "candidates": [asdict(one) for one in self.candidates]}

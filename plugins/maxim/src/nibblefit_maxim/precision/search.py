@@ -56,7 +56,11 @@ def search(run: Run, model: Model) -> Model:
     check_memory(run, fused, decisions, found.widths)
     _report(run, record, found, weights, options.search)
     facts = {**model.extra.get(EXTRA, {}), BITS: frozen_mapping(dict(found.widths))}
-    return replace(model, extra=frozen_mapping({**model.extra, EXTRA: frozen_mapping(facts)}))
+    tables = (*model.extra.get("tables", ()), record.table(run.task.metric))
+    return replace(
+        model,
+        extra=frozen_mapping({**model.extra, EXTRA: frozen_mapping(facts), "tables": tables}),
+    )
 
 
 def _free_layers(
