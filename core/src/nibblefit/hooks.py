@@ -78,6 +78,7 @@ class TargetInfo:
         layer_options: pydantic model of one entry of ``[quantize.layers]``, checked when the
             recipe is read; None takes core's where quantization is left to core, and leaves the
             check to the target where it is not.
+        part_numerics: Arithmetic of the parts that differ from `numerics`, by part.
     """
 
     name: str
@@ -89,6 +90,11 @@ class TargetInfo:
     manual: str = ""
     input_range: tuple[float, float] | None = None
     layer_options: type[BaseModel] | None = None
+    part_numerics: Mapping[str, Numerics] = field(default_factory=frozen_mapping)
+
+    def numerics_of(self, part: str) -> Numerics:
+        """Return the declared arithmetic of a part; empty is the default one."""
+        return self.part_numerics.get(part, self.numerics)
 
 
 @runtime_checkable
@@ -109,6 +115,8 @@ class ModelRequest:
             file itself must say.
         arguments: The recipe's ``[model.arguments]``; a reader refuses keys it does not know.
         seed: For whatever the reader makes up, such as weights that no file holds.
+        match: ``all`` weights must be there and fit; ``by_name`` takes those that do.
+        notes: Sentences that the reader adds for the user: what it left out or ignored.
     """
 
     source: Path
@@ -116,6 +124,8 @@ class ModelRequest:
     input_shape: tuple[int, ...] = ()
     arguments: Mapping[str, Any] = field(default_factory=frozen_mapping)
     seed: int = 1
+    match: str = "all"
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,9 @@ class Step:
         options: Settings the plan itself fixes for this step, such as ``{"phase": "qat"}``.
         reads: Recipe sections (``evaluate``) or keys (``quantize.layers``) this step reads beyond
             those of its stage; a change in what a step does not read never runs it again.
+        needs_reference: Hand a compile step the float model behind its integers as
+            `nibblefit.run.Run.reference`, and run it again when that model changes. Evaluate
+            steps always get it.
     """
 
     stage: Stage
@@ -47,6 +50,7 @@ class Step:
     subject: str = ""
     options: Mapping[str, Any] = field(default_factory=frozen_mapping)
     reads: tuple[str, ...] = ()
+    needs_reference: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,12 @@ class ModelSection(Section):
         description="State dict to start from: .pt/.pth with tensors only, .safetensors or .npz; "
         "for a target's own format what belongs to it.",
     )
+    match: Literal["all", "by_name"] = Field(
+        default="all",
+        description="Which of the weights are taken. all: names and shapes must be those of the "
+        "network. by_name: those that fit, to fine-tune a network with another head; the rest "
+        "starts as the network makes it, and is listed.",
+    )
     input_shape: tuple[PositiveInt, ...] = Field(
         default=(),
         description="Shape of one input without the batch axis, channels first, such as "

@@ -69,7 +69,8 @@ class Run:
         artifact_folder: Folder the files of the artifact in hand start from: `folder` while it is
             compiled and read back, the compile step's folder when it is evaluated.
         reference: The model that the integers in hand were made from, for comparing with it; set
-            where an integer graph or its files are evaluated in a plan that made them, else None.
+            where an integer graph or its files are evaluated in a plan that made them, and for
+            compile steps that ask for it (`nibblefit.plan.Step.needs_reference`), else None.
         hooks: Typed way to call other hooks (`nibblefit.hooks.Hooks`).
         reporter: Progress and messages.
     """

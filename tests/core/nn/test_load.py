@@ -180,6 +180,31 @@ def test_weights_go_into_onnx_networks_by_name(folder):
     assert np.array_equal(graph.constants["0.weight"], state()["0.weight"].numpy())
 
 
+@pytest.mark.parametrize("source", ["net.py:build", "net.onnx"])
+def test_another_head_starts_anew_where_only_matching_weights_are_asked_for(source, folder):
+    """By name, what fits is taken; what starts anew and what is left over is told."""
+    export_onnx(load(folder, "net.py:build"), folder / "net.onnx")
+    values = state()
+    values["3.weight"], values["3.bias"] = torch.zeros(7, 144), torch.zeros(7)
+    values["extra"] = torch.zeros(1)
+    torch.save(values, folder / "w.pt")
+    notes: list[str] = []
+    section = ModelSection(source=source, weights="w.pt", match="by_name")
+    torch.manual_seed(4)
+    graph = load_source(section, folder, (1, 8, 8), notes=notes)
+    assert np.array_equal(graph.constants["0.weight"], state()["0.weight"].numpy())
+    assert graph.constants["3.weight"].shape == (5, 144)
+    assert graph.constants["3.weight"].any()
+    assert notes == [
+        f"2 of 4 tensors come from {folder / 'w.pt'}",
+        "3.weight, 3.bias start anew",
+        "3.weight, 3.bias, extra are not used",
+    ]
+    torch.save({"other": torch.zeros(1)}, folder / "w.pt")
+    with pytest.raises(InputError, match="do not fit network"):
+        load_source(section, folder, (1, 8, 8))
+
+
 class Malicious:
     """Creates a file when it is unpickled."""
 

@@ -18,6 +18,7 @@ from nibblefit.fixed.formats import IntArray, Rounding
 from nibblefit.fixed.quantize import quantize
 from nibblefit.hooks import TargetInfo
 from nibblefit.ir.graph import frozen_mapping
+from nibblefit.ir.numerics import Numerics
 from nibblefit.ir.quantized import QuantizedGraph
 from nibblefit.models import Model
 from nibblefit.plan import Stage
@@ -87,6 +88,11 @@ class Bench:
         return self.plugin.info
 
     @property
+    def numerics(self) -> Numerics:
+        """What it declares about the arithmetic of that device."""
+        return self.info.numerics_of(self.part)
+
+    @property
     def part(self) -> str:
         """The device that is checked, by default its first one."""
         return self._part or (self.info.parts[0] if self.info.parts else "")
@@ -109,7 +115,7 @@ class Bench:
     @cached_property
     def cases(self) -> list[Case]:
         """The networks the target claims to run."""
-        numerics = self.info.numerics
+        numerics = self.numerics
         return cases_for(numerics.operators, numerics.host_operators)
 
     def run_for(self, case: Case, stage: Stage) -> Run:
@@ -126,6 +132,7 @@ class Bench:
             scratch=folder / "scratch", seed=1, device="cpu", hooks=self.hooks,
             reporter=Silence(), task=StubTask(), data=self.data(case),
             step_options=frozen_mapping({"phase": "float"}), artifact_folder=folder / "result",
+            reference=self.model(case) if stage is Stage.COMPILE else None,
         )  # fmt: skip
 
     def data(self, case: Case) -> Noise:
@@ -210,7 +217,7 @@ class Bench:
 
     def sample_codes(self, case: Case, graph: QuantizedGraph) -> dict[str, IntArray]:
         """Return the samples as input codes."""
-        default = self.info.numerics.inputs.rounding
+        default = self.numerics.inputs.rounding
         rounding = Rounding(graph.metadata.get("input_rounding", default))
         images = self.images(case).astype(np.float64)
         return {

@@ -145,7 +145,12 @@ def require_equal(
     """Raise MismatchError with the first difference unless both executions are equal."""
     comparison = compare(expected, actual, graph)
     if comparison.first is not None:
-        raise MismatchError(comparison.explain(), hint=_ADVICE[comparison.first.diagnosis])
+        raise MismatchError(comparison.explain(), hint=advice(comparison.first.diagnosis))
+
+
+def advice(diagnosis: Diagnosis) -> str:
+    """Return what to look at where a difference has this reason."""
+    return _ADVICE[diagnosis]
 
 
 def _count(expected: IntArray, actual: IntArray | None) -> int:

@@ -130,9 +130,7 @@ class Multipliers:
     sums: Mapping[int, int] = field(default_factory=_nothing)
     concatenations: Mapping[int, int] = field(default_factory=_nothing)
     averages: Mapping[int, int] = field(default_factory=_nothing)
-    windows: Mapping[tuple[tuple[int, ...], tuple[int, ...]], int] = field(
-        default_factory=_nothing
-    )
+    windows: Mapping[tuple[tuple[int, ...], tuple[int, ...]], int] = field(default_factory=_nothing)
 
 
 @dataclass(frozen=True, slots=True)

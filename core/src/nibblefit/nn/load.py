@@ -14,7 +14,7 @@ from nibblefit.nn.builder import frozen
 from nibblefit.nn.capture import capture
 from nibblefit.nn.onnx_import import import_onnx
 from nibblefit.nn.sources.factories import build_module, factory_file
-from nibblefit.nn.sources.mismatch import explain_mismatch
+from nibblefit.nn.sources.mismatch import fitting_names
 from nibblefit.nn.sources.pickled import refuse_pickled
 from nibblefit.nn.sources.state_dicts import apply_state_dict, read_state_dict
 from nibblefit.recipe import ModelSection
@@ -27,8 +27,9 @@ Formats = Sequence[ModelFormat | RefusedFormat]
 
 
 def load_source(
-    section: ModelSection, folder: Path, input_shape: Shape, *, formats: Formats = (), seed: int = 1
-) -> Graph:
+    section: ModelSection, folder: Path, input_shape: Shape, *, formats: Formats = (),
+    seed: int = 1, notes: list[str] | None = None,
+) -> Graph:  # fmt: skip
     """Return the graph of a recipe's network.
 
     Args:
@@ -39,19 +40,22 @@ def load_source(
         formats: What plugins read, or refuse, beside factories and ONNX.
         seed: For weights that a file of a plugin's format leaves open; a factory's come from
             torch's own generator.
+        notes: Sentences for the user are added here: weights that do not fit, and what a reader
+            left out.
 
     Raises:
         InputError: A file, factory or state dict is missing, damaged or does not fit.
         UnsupportedError: The network holds something that cannot be represented.
     """
     shape = tuple(section.input_shape) or tuple(input_shape)
+    told: list[str] = [] if notes is None else notes
     weights = folder / section.weights if section.weights else None
     file = folder / section.source
     for path in filter(None, (file, weights)):
         _check_reachable(path)
     refuse_pickled(file)
     if section.source.lower().endswith(".onnx"):
-        return _from_onnx(file, weights, shape)
+        return _from_onnx(file, weights, shape, None if section.match == "all" else told)
     found = format_of(section.source, formats)
     if isinstance(found, RefusedFormat):
         raise UnsupportedError(f"{file} is {found.summary}, which is not read", hint=found.hint)
@@ -60,10 +64,12 @@ def load_source(
         if weights is not None:
             _check_exists(weights, "model.weights")
         stated = tuple(section.input_shape)
-        return found.read(ModelRequest(file, weights, stated, section.arguments, seed))
+        request = ModelRequest(file, weights, stated, section.arguments, seed, section.match, told)
+        return found.read(request)
     module = build_module(section.source, folder, section.arguments)
     if weights is not None:
-        apply_state_dict(module, read_state_dict(weights), weights)
+        state = read_state_dict(weights)
+        apply_state_dict(module, state, weights, None if section.match == "all" else told)
     if not shape:
         raise InputError(
             f"the input shape of network '{section.source}' is not known",
@@ -111,15 +117,15 @@ def _check_exists(file: Path, key: str = "model.source") -> None:
         )
 
 
-def _from_onnx(file: Path, weights: Path | None, shape: Shape) -> Graph:
+def _from_onnx(file: Path, weights: Path | None, shape: Shape, partly: list[str] | None) -> Graph:
     _check_exists(file)
     graph = import_onnx(file, input_shape=shape or None)
     if weights is None:
         return graph
     values = {name: np.asarray(t.double().numpy()) for name, t in read_state_dict(weights).items()}
-    explain_mismatch(
+    fitting = fitting_names(
         {name: value.shape for name, value in graph.constants.items()},
         {name: value.shape for name, value in values.items()},
-        network=str(file), weights=str(weights),
+        network=str(file), weights=str(weights), partly=partly,
     )  # fmt: skip
-    return graph.with_constants({name: frozen(value) for name, value in values.items()})
+    return graph.with_constants({name: frozen(values[name]) for name in fitting})

@@ -120,6 +120,15 @@ class FileRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """A drawing made elsewhere, as PNG bytes, with a heading and a sentence that explains it."""
+
+    title: str
+    png: bytes
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Contents:
     """Everything on the page. An empty field leaves its section out."""
 
@@ -135,6 +144,7 @@ class Contents:
     histograms: tuple[Histogram, ...] = ()
     confusions: tuple[Confusion, ...] = ()
     memory: tuple[MemoryPicture, ...] = ()
+    images: tuple[Image, ...] = ()
     findings: tuple[tuple[str, Finding], ...] = ()
     tables: tuple[tuple[str, Table], ...] = ()
     steps: tuple[StepRow, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from typing import Any
@@ -38,7 +39,7 @@ def page(contents: Contents) -> str:
                                      trim_blocks=True, lstrip_blocks=True)  # fmt: skip
     environment.filters |= {
         "cell": wording.cell, "bytes": wording.size, "duration": wording.duration,
-        "all_numbers": _all_numbers,
+        "all_numbers": _all_numbers, "base64": _base64,
     }  # fmt: skip
     here = files("nibblefit.report")
     template = environment.from_string(here.joinpath("page.html.j2").read_text("utf-8"))
@@ -64,11 +65,16 @@ def _all_numbers(items: Iterable[Any]) -> bool:
     )
 
 
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
+
+
 def _sections(contents: Contents) -> list[tuple[str, str]]:
     headings = (
         ("accuracy", "Accuracy", contents.measured), ("training", "Training", contents.trainings),
         ("noise", "Signal to noise", contents.noise), ("size", "Size", contents.sizes),
-        ("memory", "Memory", contents.memory), ("confusion", "Confusion", contents.confusions),
+        ("memory", "Memory", contents.memory), ("pictures", "Pictures", contents.images),
+        ("confusion", "Confusion", contents.confusions),
         ("histograms", "Histograms", contents.histograms),
         ("findings", "Findings", contents.findings), ("tables", "Tables", contents.tables),
         ("steps", "Steps", contents.steps), ("files", "Files", contents.files),

@@ -49,6 +49,7 @@ class RecipeSources:
         self._made: dict[str, Any] = {}
         self._formats = tuple(formats)
         self._readers = tuple(readers)
+        self.notes: list[str] = []
 
     def device(self, recipe: Recipe) -> str:
         """Return the torch device, and apply the recipe's thread count to this process."""
@@ -97,11 +98,12 @@ class RecipeSources:
         shape = recipe.model.input_shape
         if not shape and not states_its_shape(recipe.model.source, self._formats):
             shape = tuple(self.data(recipe, info).input_shape)
+        self.notes.clear()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.run.seed)
             graph = load_source(
                 recipe.model, Path(recipe.folder), shape,
-                formats=self._formats, seed=recipe.run.seed,
+                formats=self._formats, seed=recipe.run.seed, notes=self.notes,
             )  # fmt: skip
         if len(graph.inputs) != 1:
             raise UnsupportedError(

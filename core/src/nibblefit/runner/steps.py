@@ -85,7 +85,7 @@ class Order:
         place: Where its folder is.
         setting: The recipe in force.
         inputs: The results that go in; none for prepare.
-        reference: The model behind the integers that the step evaluates, if it does.
+        reference: The model behind the integers that go in, for steps that get it.
         force: Run even if the result could be reused.
         only_reuse: Refuse to run: the user starts after this step.
     """
@@ -211,10 +211,10 @@ class StepRunner:
         if stage is Stage.PREPARE:
             from nibblefit.ir.store import save_graph
 
-            for note in getattr(run.data, "notes", ()):
-                run.reporter.warn(note)
             graph = self.sources.network(order.setting.recipe, self.manager.target.info)
             save_graph(graph, run.folder / SOURCE)
+            for note in (*getattr(run.data, "notes", ()), *getattr(self.sources, "notes", ())):
+                run.reporter.warn(note)
             value: Value = self.manager.call_stage(stage, run, graph=graph)
             return value
         (subject,) = order.inputs

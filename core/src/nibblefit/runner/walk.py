@@ -107,14 +107,14 @@ class Walker:
 
     def _step(self, step: Step, folder: str, state: State) -> State:
         inputs = _inputs(step, state)
-        evaluates = step.stage is Stage.EVALUATE
+        compares = step.stage is Stage.EVALUATE or step.needs_reference
         order = Order(
             step=step,
             name=step.name + state.suffix,
             place=(*state.place, folder),
             setting=state.setting,
             inputs=inputs,
-            reference=_model_behind(inputs[0], state) if evaluates else None,
+            reference=_model_behind(inputs[0], state) if compares else None,
             force=step.name in self.selection.forced and not self._only_reuse,
             only_reuse=self._only_reuse,
         )

@@ -17,7 +17,7 @@ from nibblefit.results import Status
 )
 def unsupported(bench: Bench) -> None:
     """A network with an undeclared operator is refused by the name of its layer."""
-    case = unsupported_case(bench.info.numerics.operators | bench.info.numerics.host_operators)
+    case = unsupported_case(bench.numerics.operators | bench.numerics.host_operators)
     if case is None:
         raise CheckSkip("the target declares every operator the kit could refuse")
     layer = case.graph.nodes[-3].name if case.graph.nodes[-2].op == "flatten" else ""
@@ -43,7 +43,7 @@ def inspect(bench: Bench) -> None:
     good = bench.hooks.inspect(bench.cases[0].graph, bench.part, bench.recipe)
     if good.failed:
         raise CheckFailure(f"network 'plain' is reported unsupported: {good.failed[0].message}")
-    case = unsupported_case(bench.info.numerics.operators | bench.info.numerics.host_operators)
+    case = unsupported_case(bench.numerics.operators | bench.numerics.host_operators)
     if case is None:
         return
     report = bench.hooks.inspect(case.graph, bench.part, bench.recipe)

@@ -31,7 +31,7 @@ def _weighted(graph: QuantizedGraph) -> list[QuantizedNode]:
 )
 def rounding(bench: Bench) -> None:
     """Requantization of weighted layers rounds as declared."""
-    declared = bench.info.numerics.requant.rounding
+    declared = bench.numerics.requant.rounding
     seen = 0
     for case, graph in bench.all_quantized():
         for node in _weighted(graph):
@@ -55,7 +55,7 @@ def rounding(bench: Bench) -> None:
 )
 def pooling(bench: Bench) -> None:
     """Average pools round as declared."""
-    declared = bench.info.numerics.pooling
+    declared = bench.numerics.pooling
     nodes = [
         node
         for _, graph in bench.all_quantized()
@@ -80,7 +80,7 @@ def pooling(bench: Bench) -> None:
 )
 def requantization(bench: Bench) -> None:
     """Float scales appear only where float scales are declared."""
-    kind = bench.info.numerics.requant.kind
+    kind = bench.numerics.requant.kind
     for case, graph in bench.all_quantized():
         for node in _weighted(graph):
             floats = any(isinstance(s, MulFloat32 | RoundFloat32) for s in node.steps)
@@ -99,7 +99,7 @@ def requantization(bench: Bench) -> None:
 )
 def overflow(bench: Bench) -> None:
     """Outputs are narrowed by clamping, unless wrapping is declared."""
-    if bench.info.numerics.accumulator.overflow is Overflow.WRAP:
+    if bench.numerics.accumulator.overflow is Overflow.WRAP:
         raise CheckSkip("the target declares wrapping arithmetic")
     for case, graph in bench.all_quantized():
         for node in _weighted(graph):
@@ -136,7 +136,7 @@ def _breaks(rule: TensorRule, tensor: QuantizedTensor) -> str:
 )
 def formats(bench: Bench) -> None:
     """Inputs and weights have formats that the declaration allows."""
-    numerics = bench.info.numerics
+    numerics = bench.numerics
     for case, graph in bench.all_quantized():
         wanted = [(name, numerics.inputs, "input") for name in graph.inputs]
         wanted += [

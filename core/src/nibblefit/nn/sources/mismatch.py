@@ -9,6 +9,8 @@ from nibblefit.errors import InputError
 from nibblefit.ir.graph import Shape
 
 _SHOWN = 12
+#: Names in a note before the rest is counted.
+_NAMED = 6
 
 
 def explain_mismatch(
@@ -44,3 +46,36 @@ def explain_mismatch(
         f"the weights in {weights} do not fit network '{network}':{listed}",
         hint="use the state dict that belongs to this network and these model.arguments",
     )
+
+
+def fitting_names(
+    expected: Mapping[str, Shape], found: Mapping[str, Shape], *, network: str, weights: str,
+    partly: list[str] | None,
+) -> list[str]:  # fmt: skip
+    """Return the names whose tensors can be taken over.
+
+    Args:
+        expected: Names and shapes of the network.
+        found: Names and shapes of the file.
+        network: What to call the network.
+        weights: What to call the file.
+        partly: None demands that everything fits; else sentences about the rest are added here.
+
+    Raises:
+        InputError: Something does not fit, or, partly, nothing does.
+    """
+    if partly is None:
+        explain_mismatch(expected, found, network=network, weights=weights)
+        return list(expected)
+    fitting = [name for name in expected if tuple(found.get(name, ())) == tuple(expected[name])
+               and name in found]  # fmt: skip
+    if not fitting:
+        explain_mismatch(expected, found, network=network, weights=weights)
+    partly.append(f"{len(fitting)} of {len(expected)} tensors come from {weights}")
+    fresh = [name for name in expected if name not in fitting]
+    unused = [name for name in found if name not in fitting]
+    for words, names in (("start anew", fresh), ("are not used", unused)):
+        if names:
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            partly.append(f"{', '.join(names[:_NAMED])}{more} {words}")
+    return fitting

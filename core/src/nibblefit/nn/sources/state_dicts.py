@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from nibblefit.errors import InputError
-from nibblefit.nn.sources.mismatch import explain_mismatch
+from nibblefit.nn.sources.mismatch import fitting_names
 from nibblefit.nn.sources.pickled import refuse_torchscript
 from nibblefit.nn.sources.safetensors import read_safetensors
 
@@ -97,8 +97,16 @@ def _flat(content: Any, path: Path) -> dict[str, Tensor]:
     return dict(content)
 
 
-def apply_state_dict(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+def apply_state_dict(
+    module: nn.Module, state: Mapping[str, Tensor], path: Path, partly: list[str] | None = None
+) -> None:
     """Load a state dict into a module.
+
+    Args:
+        module: The module.
+        state: Tensors by name.
+        path: Where they come from.
+        partly: If given, only what fits is loaded, and sentences about the rest are added here.
 
     Raises:
         InputError: Names or shapes differ; lists all differences.
@@ -108,8 +116,8 @@ def apply_state_dict(module: nn.Module, state: Mapping[str, Tensor], path: Path)
     expected = {n: tuple(t.shape) for n, t in module.state_dict().items()
                 if not n.endswith(counters)}  # fmt: skip
     given = {name: tensor for name, tensor in state.items() if not name.endswith(counters)}
-    explain_mismatch(
+    fitting = fitting_names(
         expected, {name: tuple(t.shape) for name, t in given.items()},
-        network=type(module).__name__, weights=str(path),
+        network=type(module).__name__, weights=str(path), partly=partly,
     )  # fmt: skip
-    module.load_state_dict(given, strict=False)
+    module.load_state_dict({name: given[name] for name in fitting}, strict=False)
