@@ -13,7 +13,7 @@ from tests.broken.faults.stages import OtherTarget
 from tests.broken.heavy import Heavy
 
 from nibblefit import engine
-from nibblefit.conformance import Outcome, checks, run
+from nibblefit.conformance import Outcome, all_checks, run
 
 ALL_FAULTS = {**FAULTS, Heavy: "contract.light"}
 
@@ -21,7 +21,7 @@ ALL_FAULTS = {**FAULTS, Heavy: "contract.light"}
 def _builds_on(base: str) -> set[str]:
     """Return every check that needs `base`, directly or not."""
     found = {base}
-    for item in checks():  # base checks come first
+    for item in all_checks():  # base checks come first
         if found & set(item.needs):
             found.add(item.id)
     return found
@@ -70,7 +70,7 @@ def test_faulty_engine_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_check_has_a_fault() -> None:
     """No check exists that nothing has ever been seen to fail."""
     proven = {*ALL_FAULTS.values(), "exact.engine"}
-    missing = {c.id for c in checks()} - proven
+    missing = {c.id for c in all_checks()} - proven
     assert not missing, f"checks without a broken toy: {sorted(missing)}"
 
 

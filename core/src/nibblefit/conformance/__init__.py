@@ -6,7 +6,7 @@ formats, codes, steps and whole legal graphs.
 
 from nibblefit.conformance.decorator import target_checks
 from nibblefit.conformance.records import Check, CheckFailure, CheckSkip, Outcome, Record
-from nibblefit.conformance.table import checks, run
+from nibblefit.conformance.table import all_checks, run
 
 __all__ = [
     "Check",
@@ -14,7 +14,7 @@ __all__ = [
     "CheckSkip",
     "Outcome",
     "Record",
-    "checks",
+    "all_checks",
     "run",
     "target_checks",
 ]

@@ -9,7 +9,7 @@ from nibblefit.conformance.records import REGISTRY, Check, CheckFailure, CheckSk
 from nibblefit.errors import NibblefitError
 
 
-def checks() -> list[Check]:
+def all_checks() -> list[Check]:
     """Return every check, base checks before those that build on them."""
     import nibblefit.conformance.checks  # noqa: F401 - registers them
 
@@ -72,7 +72,7 @@ def run(
     records: list[Record] = []
     blocked: set[str] = set()
     try:
-        for item in checks():
+        for item in all_checks():
             if wanted is not None and item.id not in wanted:
                 continue
             record = run_check(bench, item, blocked)
@@ -99,7 +99,7 @@ def judge_gap(record: Record, gaps: Mapping[str, str]) -> Record:
 
 def unknown_gaps(gaps: Mapping[str, str]) -> list[Record]:
     """Return a failure for every known gap whose id is not a check."""
-    known = {c.id for c in checks()}
+    known = {c.id for c in all_checks()}
     return [
         Record(gap, Outcome.FAILED, "no check has this id", "a gap list must not rot",
                "remove it, or correct its spelling")
@@ -110,7 +110,7 @@ def unknown_gaps(gaps: Mapping[str, str]) -> list[Record]:
 
 def _closure(ids: Iterable[str]) -> set[str]:
     """Return the ids and everything they build on."""
-    by_id = {c.id: c for c in checks()}
+    by_id = {c.id: c for c in all_checks()}
     found: set[str] = set()
     waiting = list(ids)
     while waiting:
