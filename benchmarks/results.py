@@ -3,8 +3,9 @@
 Sections: startup (time of ``--help``), demo (the demo's time and memory), mlperf_tiny (four trained
 networks quantized by `generic`), maxim_mlperf (the same inspected for the MAX78000 and MAX78002),
 maxim_plans (memory plans beside the vendor's), accuracy (MNIST and a Fashion-MNIST excerpt on
-`generic` and `maxim`), maxim_mnist and maxim_fashion (three networks in 8, 4 and mixed bits). Give
-names to measure only some of them.
+`generic` and `maxim`), maxim_mnist and maxim_fashion (three networks in 8, 4 and mixed bits),
+tidl_latency (the latency model of the classic TIDL devices beside TI's figures). Give names to
+measure only some of them.
 """
 
 from __future__ import annotations
@@ -194,7 +195,17 @@ def maxim_fashion() -> Section:
     return measure("fashion", title, DATA / "fashion-mnist", seeds=(1, 2, 3))
 
 
-_ALL = (startup, demo, mlperf_tiny, maxim_mlperf, maxim_plans, accuracy, maxim_mnist, maxim_fashion)
+def tidl_latency() -> Section:
+    """Estimate every latency that TI published for AM57xx; see benchmarks/tidl_latency.py."""
+    from benchmarks.tidl_latency import measure
+
+    return measure()
+
+
+_ALL = (
+    startup, demo, mlperf_tiny, maxim_mlperf, maxim_plans, accuracy, maxim_mnist, maxim_fashion,
+    tidl_latency,
+)  # fmt: skip
 SECTIONS = {section.__name__: section for section in _ALL}
 
 

@@ -66,7 +66,7 @@ class Section:
 #: Order of the sections on the page.
 ORDER = (
     "demo", "accuracy", "maxim_mnist", "maxim_fashion", "mlperf_tiny", "maxim_mlperf",
-    "maxim_plans", "startup", "bench", "maxim_engine", "maxim_qat",
+    "maxim_plans", "tidl_latency", "startup", "bench", "maxim_engine", "maxim_qat",
 )  # fmt: skip
 
 

@@ -326,6 +326,31 @@ def test_an_evaluation_of_integers_depends_on_the_model_behind_them(tmp_path: Pa
     assert ran(go(tmp_path, Comparing(plan, nudge=1e-3))) == []
 
 
+class Writing(Comparing):
+    """Remembers the model its compile step was handed."""
+
+    @hookimpl
+    def compile(self, run: Run, graph: Any) -> Any:
+        self.references[run.step] = run.reference
+        return super().compile(run, graph)
+
+
+def test_a_compile_step_gets_the_float_model_if_it_asks(tmp_path: Path) -> None:
+    """Only then, and it runs again when that model changes although the integers do not."""
+    asking = tuple(
+        replace(item, needs_reference=True)
+        if isinstance(item, Step) and item.stage is Stage.COMPILE else item
+        for item in DEFAULT_PLAN
+    )  # fmt: skip
+    plain, first = Writing(DEFAULT_PLAN), Writing(asking)
+    go(tmp_path / "plain", plain)
+    assert plain.references["compile"] is None
+    go(tmp_path / "asking", first)
+    assert float(first.references["compile"].graph.constants["w"][0, 0]) == 0.5
+    again = go(tmp_path / "asking", Writing(asking, nudge=1e-3), force="float")
+    assert "compile" in ran(again)
+
+
 def test_notes_of_the_data_are_shown_once_and_kept(tmp_path: Path) -> None:
     """What a reader left out is a warning of the first step, in the journal too."""
 

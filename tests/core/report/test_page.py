@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import re
 from dataclasses import replace
@@ -19,6 +20,7 @@ from nibblefit.report.contents import (
     Grid,
     Headline,
     Histogram,
+    Image,
     Measured,
     Span,
     StepRow,
@@ -215,3 +217,15 @@ def _luminance(color: str) -> float:
     parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_pictures_made_elsewhere_are_inside() -> None:
+    """PNG bytes come back out of the page unchanged, under their heading."""
+    png = bytes(range(256))
+    text = page(replace(_contents(), images=(Image("Scatter", png, "right on the line"),)))
+    (found,) = re.findall(r'src="data:image/png;base64,([^"]+)"', text)
+    assert base64.b64decode(found) == png
+    assert '<a href="#pictures">Pictures</a>' in text
+    assert "Scatter" in text
+    assert "right on the line" in text
+    assert "pictures" not in page(_contents())

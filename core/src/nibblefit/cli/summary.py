@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 
 from nibblefit.report import wording
 from nibblefit.report.collect import file_rows
@@ -20,6 +21,9 @@ from nibblefit.report.sizes import NetworkSizes, network_sizes
 from nibblefit.report.variants import Variants
 from nibblefit.results import Table
 from nibblefit.workspace import OpenRun
+
+#: Files of one role in a row that are listed one by one.
+_SERIES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +105,17 @@ def accuracy_table(summary: Summary) -> Table:
 
 
 def file_table(summary: Summary) -> Table:
-    """Return the written files."""
-    rows = tuple((f.role, f"{summary.folder}/{f.path}", wording.size(f.size_bytes))
-                 for f in summary.files)  # fmt: skip
-    return Table("Files", ("role", "path", "size"), rows)
+    """Return the written files; a long series of one role takes one row."""
+    rows: list[tuple[str, str, str]] = []
+    for role, group in groupby(summary.files, key=lambda file: file.role):
+        files = list(group)
+        if len(files) > _SERIES:
+            path = f"{summary.folder}/{files[0].path} … {files[-1].path} ({len(files)} files)"
+            rows.append((role, path, wording.size(sum(f.size_bytes or 0 for f in files))))
+        else:
+            rows += [(role, f"{summary.folder}/{f.path}", wording.size(f.size_bytes))
+                     for f in files]  # fmt: skip
+    return Table("Files", ("role", "path", "size"), tuple(rows))
 
 
 def left_over_line(summary: Summary) -> str:

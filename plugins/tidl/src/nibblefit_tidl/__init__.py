@@ -1,0 +1,3 @@
+"""nibblefit targets for TI's deep-learning library, both generations."""
+
+from __future__ import annotations

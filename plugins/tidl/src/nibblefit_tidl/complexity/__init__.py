@@ -1,0 +1,14 @@
+"""What a network costs, by TI's own rules of counting: operations, and weights that are zero."""
+
+from nibblefit_tidl.complexity.macs import LayerMacs, convolution_macs, importer_gmac, mmac
+from nibblefit_tidl.complexity.sparsity import LayerSparsity, Sparsity, sparsity
+
+__all__ = [
+    "LayerMacs",
+    "LayerSparsity",
+    "Sparsity",
+    "convolution_macs",
+    "importer_gmac",
+    "mmac",
+    "sparsity",
+]

@@ -1,0 +1,3 @@
+"""Target `tidl`: C7x with matrix accelerator, calibrated offline."""
+
+from __future__ import annotations

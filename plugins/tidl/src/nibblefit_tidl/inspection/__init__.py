@@ -1,0 +1,1 @@
+"""`nibblefit inspect` for both targets: support, sizes, partition, latency."""

@@ -1,0 +1,1 @@
+"""What each generation, release and device runs: TI's operator tables as data, and their judge."""

@@ -1,0 +1,1 @@
+"""Where a quantized network loses accuracy: layer by layer, against float and against traces."""
