@@ -23,8 +23,10 @@ from typing import Any
 #: Networks and their two batch sizes.
 BATCHES = {"ResNet-8": (1, 64), "ResNet-18": (1, 8)}
 ROUNDS = 7
-#: A contender runs at least this long per round.
+#: A contender runs at least this long per round …
 SECONDS = 0.4
+#: … after this pause and one call that is not counted.
+PAUSE = 0.3
 
 
 def main() -> None:
@@ -115,6 +117,9 @@ def _take_turns(contenders: Any, subject: Any, rounds: int, seconds: float) -> d
             results[name] = {"images_per_second": []}
     for _ in range(rounds):
         for name, once in ready.items():
+            # Idle threads of the contender before spin for a while and would slow this one down.
+            time.sleep(PAUSE)
+            once()
             results[name]["images_per_second"].append(subject.batch * _rate(once, seconds))
     return results
 

@@ -28,8 +28,10 @@ def markdown(report: Mapping[str, Any]) -> str:
         "",
         (
             f"Median of {report['rounds']} rounds in which all contenders take turns, at least "
-            f"{report['seconds']:g} s each per round; ± is half the distance between the fastest "
-            f"and the slowest round, in percent of the median. × is the ratio to {YARDSTICK}. "
+            f"{report['seconds']:g} s each per round, after a pause in which the threads of the "
+            "one before fall asleep, and a call that is not counted; ± is half the distance "
+            "between the fastest and the slowest round, in percent of the median. × is the ratio "
+            f"to {YARDSTICK}. "
             "Before any timing, the engine was compared with the judge on every tensor."
         ),
     ]
