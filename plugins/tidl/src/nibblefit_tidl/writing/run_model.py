@@ -317,7 +317,8 @@ def work(arguments: argparse.Namespace) -> None:
     for name in names:
         show(name, kept[name][-1])
     if arguments.save:
-        np.savez(arguments.save, **{name: np.stack(found) for name, found in kept.items()})
+        stacked: dict[str, Any] = {name: np.stack(found) for name, found in kept.items()}
+        np.savez(arguments.save, **stacked)
         say(f"outputs are in {arguments.save}")
     if provider == COMPILER and not (artifacts / "allowedNode.txt").is_file():
         raise StopError(
