@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,16 +14,16 @@ from onnx import numpy_helper
 from tests.tidl.networks import samples
 from tests.tidl.writing.benches import compiled, prepared, zeros
 
+from nibblefit.data.scaling import Scaling
 from nibblefit.data.source import Split
 from nibblefit.errors import InputError
 from nibblefit.ir.float_reference import run_float
-from nibblefit.recipe import DataSection
 from nibblefit.runner.artifact import check_files, check_read_back
 from nibblefit_tidl.configuration.importer import read_importer
 from nibblefit_tidl.configuration.provider import read_options_file
 from nibblefit_tidl.devices import DEVICES, device_named
 from nibblefit_tidl.writing.current_files import read_current_back, write_current
-from nibblefit_tidl.writing.preprocessing import pixel_scaling
+from nibblefit_tidl.writing.preprocessing import pixels_text
 
 
 @pytest.mark.parametrize("part", DEVICES)
@@ -167,12 +169,24 @@ def test_the_frames_are_training_samples() -> None:
 def test_pixels_are_scaled_as_the_data_was(
     section: dict[str, Any], pixel: int, real: float
 ) -> None:
-    """One mean and one scale per channel say the same as range, mean and std."""
+    """One mean and one scale per channel do to a pixel what the data's own scaling does."""
     run, _, _ = prepared("tidl")
-    recipe = run.recipe.model_copy(update={"data": DataSection(**section)})
-    scaling = pixel_scaling(replace(run, recipe=recipe), 3)
-    assert len(scaling.mean) == len(scaling.scale) == 3
-    assert (pixel - scaling.mean[0]) * scaling.scale[0] == pytest.approx(real, abs=1e-12)
+    low, high = section.get("range", (0.0, 1.0))
+    scaling = Scaling(0, 256, low, high, section.get("mean", ()), section.get("std", ()))
+    text = pixels_text(replace(run, data=SimpleNamespace(scaling=scaling)), 3)
+    assert text is not None
+    found = json.loads(text)
+    assert len(found["mean"]) == len(found["scale"]) == 3
+    assert (pixel - found["mean"][0]) * found["scale"][0] == pytest.approx(real, abs=1e-12)
+    stored = np.full((1, 3, 1, 1), pixel, np.uint8)
+    assert float(scaling.apply(stored)[0, 0, 0, 0]) == pytest.approx(real, abs=1e-6)
+
+
+@pytest.mark.parametrize("scaling", [None, Scaling(0, 16, 0, 1), Scaling(-128, 128, -1, 1)])
+def test_without_pictures_nothing_says_what_a_pixel_is(scaling: Scaling | None) -> None:
+    """Data of another scale than pixels of 0 to 255 get no pixels.json."""
+    run, _, _ = prepared("tidl")
+    assert pixels_text(replace(run, data=SimpleNamespace(scaling=scaling)), 1) is None
 
 
 def test_the_readme_explains_files_and_troubles() -> None:

@@ -7,6 +7,7 @@ them sums all products in one accumulator, so no integer differs from the long k
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 from nibblefit.ir.graph import Node, Shape
@@ -56,18 +57,13 @@ def copied(  # noqa: PLR0917 - what a convolution is made of
         )
     name = site.free(f"{node.name}.copies")
     grown = (size + 2 * pad - reach for size, pad in zip(sides, fit.pad, strict=True))
-    shape = (count, *grown)
     note = f"kernel {times(weights[2:])} runs as {times(kernel)} over {len(parts)} shifted copies"
-    layer = HardwareLayer(
-        name, operator, value.sources, value.operand_shape, shape, value.pool, value.eltwise,
-        value.pool_first, kernel, fit.pad, (1,) * len(kernel), identity=True,
-        sources=(*value.nodes, *value.flattening),
-        copies=tuple(tuple(first for first, _, _ in part) for part in parts), notes=(note,),
-    )  # fmt: skip
-    site.layers[name] = layer
+    layer = _copying(name, operator, value, (count, *grown), kernel, fit)
+    shifts = tuple(tuple(first for first, _, _ in part) for part in parts)
+    site.layers[name] = replace(layer, copies=shifts, notes=(note,))
     zeros = (0,) * len(kernel)
     return (
-        Value((name,), shape, shape),
+        Value((name,), layer.output_shape, layer.output_shape),
         KernelFit(kernel, zeros, fit.dilation, zeros, fit.step, fit.surplus),
         CopiedKernel(
             weights,
@@ -76,6 +72,17 @@ def copied(  # noqa: PLR0917 - what a convolution is made of
             is_grouped=weights[1] < channels,
         ),
     )
+
+
+def _copying(  # noqa: PLR0917 - what a layer is made of
+    name: str, operator: Operator, value: Value, shape: Shape, kernel: Shape, fit: KernelFit
+) -> HardwareLayer:
+    """Return a layer that passes its input on, before it is said how often and how shifted."""
+    return HardwareLayer(
+        name, operator, value.sources, value.operand_shape, shape, value.pool, value.eltwise,
+        value.pool_first, kernel, fit.pad, (1,) * len(kernel), identity=True,
+        sources=(*value.nodes, *value.flattening),
+    )  # fmt: skip
 
 
 def _parts(begin: int, step: int, taps: int, reach: int) -> list[_AxisPart]:

@@ -6,13 +6,13 @@ over layers (73.15 %), and what the hardware saves follows the operations (75.2 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from nibblefit.ir.graph import Graph
+from nibblefit.ir.graph import Graph, Node
 from nibblefit.ir.ops import Op
 from nibblefit_tidl.complexity.macs import convolution_macs
 
@@ -78,8 +78,7 @@ def sparsity(graph: Graph, masks: Mapping[str, npt.NDArray[np.bool_]] | None = N
     weights = {node.name: node.inputs[1] for node in graph.nodes if node.op is Op.CONV}
     outputs = {node.name: node.output for node in graph.nodes}
     for layer in convolution_macs(graph):
-        followers = readers[outputs[layer.name]]
-        if followers and all(node.op is Op.SOFTMAX for node in followers):
+        if feeds_only_softmax(readers[outputs[layer.name]]):
             continue
         name = weights[layer.name]
         kept = graph.constants[name] != 0
@@ -88,3 +87,8 @@ def sparsity(graph: Graph, masks: Mapping[str, npt.NDArray[np.bool_]] | None = N
         zeros = int(kept.size - np.count_nonzero(kept))
         layers.append(LayerSparsity(layer.name, zeros, layer.weights, layer.macs))
     return Sparsity(tuple(layers))
+
+
+def feeds_only_softmax(readers: Sequence[Node]) -> bool:
+    """Return whether the readers of a convolution make it a classifier, which TI never counts."""
+    return bool(readers) and all(node.op is Op.SOFTMAX for node in readers)

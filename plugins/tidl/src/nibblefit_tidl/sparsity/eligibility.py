@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from nibblefit.ir.graph import Graph, Node
 from nibblefit.ir.ops import Op
+from nibblefit_tidl.complexity.sparsity import feeds_only_softmax
 
 #: A layer needs this many channels on one side to be thresholded, on both for the full fraction.
 WIDE = 32
@@ -50,10 +51,11 @@ def convolutions(graph: Graph) -> tuple[Convolution, ...]:
     A convolution whose only reader is a softmax is no part of TI's count; it is left out.
     """
     found: dict[str, Convolution] = {}
+    readers = graph.consumers()
     for node in graph.nodes:
         if node.op is not Op.CONV or node.inputs[1] not in graph.constants:
             continue
-        if _feeds_only_softmax(graph, node):
+        if feeds_only_softmax(readers[node.output]):
             continue
         shape = tuple(int(size) for size in graph.constants[node.inputs[1]].shape)
         found.setdefault(node.inputs[1], _judged(node, shape))
@@ -82,8 +84,3 @@ def fraction_share(shape: tuple[int, ...], groups: int) -> tuple[float, str]:
     if inputs < WIDE and outputs < WIDE:
         return 0.0, f"{inputs} inputs and {outputs} outputs: one side needs {WIDE} channels"
     return (1.0 if inputs >= WIDE and outputs >= WIDE else 0.5), ""
-
-
-def _feeds_only_softmax(graph: Graph, node: Node) -> bool:
-    readers = [other.op for other in graph.nodes if node.output in other.inputs]
-    return bool(readers) and all(op is Op.SOFTMAX for op in readers)

@@ -11,6 +11,7 @@ from nibblefit.errors import InputError, LimitError
 
 if TYPE_CHECKING:
     from nibblefit_tidl.triage.differences import Frames
+    from nibblefit_tidl.triage.results import Triage
     from nibblefit_tidl.triage.traces.reading import Layout
 
 
@@ -57,12 +58,12 @@ def triage(  # noqa: PLR0917 - options of a command
 
     **Next:** open runs/recipe/triage/triage.html.
     """
-    from nibblefit.cli.output import write_json, write_line, write_table
+    from nibblefit.cli.output import write_json
     from nibblefit.cli.reporter import TerminalReporter
     from nibblefit_tidl.triage.opening import FOLDER
     from nibblefit_tidl.triage.traces.checking import TraceSource
     from nibblefit_tidl.triage.triage import PAGE, triage_run
-    from nibblefit_tidl.triage.wording import json_of, tables_of
+    from nibblefit_tidl.triage.wording import json_of
 
     source = None
     if traces is not None:
@@ -74,14 +75,21 @@ def triage(  # noqa: PLR0917 - options of a command
     if as_json:
         write_json(json_of(found))
     else:
-        for table in tables_of(found):
-            write_table(table)
-        problems = found.traces.problems if found.traces is not None else ()
-        for line in (*problems, *found.verdicts, f"page: {run / FOLDER / PAGE}"):
-            write_line(line)
+        _show(found, run / FOLDER / PAGE)
     first = found.traces.first_beyond if found.traces is not None else None
     if found.traces is not None and first is not None:
         raise LimitError(found.traces.verdict, hint=first.advice)
+
+
+def _show(found: Triage, page: Path) -> None:
+    from nibblefit.cli.output import write_line, write_table
+    from nibblefit_tidl.triage.wording import tables_of
+
+    for table in tables_of(found):
+        write_table(table)
+    problems = found.traces.problems if found.traces is not None else ()
+    for line in (*problems, *found.verdicts, f"page: {page}"):
+        write_line(line)
 
 
 def _layout(padding: str, channel_gap: int) -> Layout:

@@ -18,7 +18,7 @@ from nibblefit_tidl.writing.current_readme import current_readme
 from nibblefit_tidl.writing.folder import Folder
 from nibblefit_tidl.writing.frames import add_frames, calibration_frames
 from nibblefit_tidl.writing.models import MAKERS, Making, NotWritten, WrittenModel
-from nibblefit_tidl.writing.preprocessing import pixel_scaling
+from nibblefit_tidl.writing.preprocessing import pixels_text
 from nibblefit_tidl.writing.reference import float_network
 
 SCRIPT, SCALING, README, INTEGERS = "run_model.py", "pixels.json", "README.md", "integers"
@@ -44,7 +44,9 @@ def write_current(run: Run, graph: QuantizedGraph) -> Artifact:
         _add_model(folder, model, device)
     add_frames(folder, frames)
     channels = network.shapes[network.inputs[0]][0]
-    folder.add("pixels", SCALING, pixel_scaling(run, channels).text())
+    pixels = pixels_text(run, channels)
+    if pixels is not None:
+        folder.add("pixels", SCALING, pixels)
     folder.add("script", SCRIPT, script_text())
     _add_integers(folder, graph)
     left_out = [one for one in made if isinstance(one, NotWritten)]

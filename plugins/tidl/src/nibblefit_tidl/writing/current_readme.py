@@ -50,7 +50,7 @@ def _files(network: Graph, models: Sequence[WrittenModel], left_out: Sequence[No
 |---|---|
 {chr(10).join(rows)}
 | `calibration/` | {frames} training samples as raw float32, and the list of them |
-| `pixels.json` | mean and scale from pixels 0 to 255 to the input, for `--images` |
+| `pixels.json` | mean and scale for `--images`, where the data are 8-bit pictures |
 | `run_model.py` | compiles and runs any of the models; `--help` explains it |
 | `integers/` | the integer network as it was evaluated, for nibblefit |
 

@@ -1,46 +1,24 @@
-"""From pixels to the network's input, as one mean and one scale per channel."""
+"""How the script in the folder turns pictures into the network's input."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
+from nibblefit.data.scaling import UINT8_FULL_SCALE, Scaling
 from nibblefit.run import Run
-
-#: Full scale of 8-bit pictures in `nibblefit.data.scaling`.
-_FULL = 256.0
+from nibblefit_tidl.front.preprocessing import preprocessing_of
 
 
-@dataclass(frozen=True, slots=True)
-class PixelScaling:
-    """``input = (pixel − mean) · scale`` per channel, pixels 0 … 255, red first.
+def pixels_text(run: Run, channels: int) -> str | None:
+    """Return mean and scale from pixels (0 to 255) to the input as JSON.
 
-    Attributes:
-        mean: In pixels.
-        scale: Per pixel step.
+    None where the data are no 8-bit pictures (the handwritten digits have 17 shades, a Python
+    source scales for itself): then nothing says what a pixel of a picture file would be worth.
     """
-
-    mean: tuple[float, ...]
-    scale: tuple[float, ...]
-
-    def text(self) -> str:
-        """Return it as JSON, for the script in the folder."""
-        return json.dumps({"mean": self.mean, "scale": self.scale}, indent=1) + "\n"
-
-
-def pixel_scaling(run: Run, channels: int) -> PixelScaling:
-    """Return the scaling of ``[data]`` for 8-bit pictures: range, then mean and std."""
-    data = run.recipe.data
-    low, high = data.range or (0.0, 1.0)
-    step = (high - low) / _FULL
-    means, stds = (_each(values, channels, default)
-                   for values, default in ((data.mean, 0.0), (data.std, 1.0)))  # fmt: skip
-    return PixelScaling(
-        tuple((mean - low) / step for mean in means), tuple(step / std for std in stds)
-    )
-
-
-def _each(values: tuple[float, ...], channels: int, default: float) -> tuple[float, ...]:
-    if len(values) == channels:
-        return values
-    return (values[0] if values else default,) * channels
+    scaling = getattr(run.data, "scaling", None)
+    if not isinstance(scaling, Scaling):
+        return None
+    if (scaling.lowest, scaling.full) != (0.0, UINT8_FULL_SCALE):
+        return None
+    found = preprocessing_of(scaling, channels)
+    return json.dumps({"mean": found.mean, "scale": found.scale}, indent=1) + "\n"

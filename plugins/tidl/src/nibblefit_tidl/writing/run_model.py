@@ -234,6 +234,8 @@ def image_feeds(
         raise StopError(f"{folder} holds no pictures ({', '.join(sorted(PICTURES))})")
     scaling = HERE / "pixels.json"
     factors = json.loads(scaling.read_text(encoding="utf-8")) if scaling.is_file() else {}
+    if not factors and np.issubdtype(kind, np.floating):
+        say("there is no pixels.json beside this script: pictures are fed as pixels of 0 to 255")
     mean, scale = (
         np.asarray(factors.get(key, [default]), np.float32)
         for key, default in (("mean", 0.0), ("scale", 1.0))
