@@ -1,0 +1,1 @@
+"""Vitis-AI-style quantization for AMD DPUs: configuration, calibration, inspection, files."""
