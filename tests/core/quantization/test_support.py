@@ -7,9 +7,9 @@ from tests.core.quantization.networks import Net
 
 from nibblefit.errors import UnsupportedError
 from nibblefit.ir.graph import Graph
+from nibblefit.ir.macs import graph_macs
 from nibblefit.ir.numerics import Fusion, Numerics
 from nibblefit.ir.ops import Op
-from nibblefit.quantization.size import graph_macs
 from nibblefit.quantization.support import Verdict, refuse_unsupported, support
 
 NUMERICS = Numerics(

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from nibblefit.ir.graph import Graph, Node, frozen_mapping
+from nibblefit.ir.macs import graph_macs
 from nibblefit.ir.numerics import Numerics
 from nibblefit.ir.ops import WEIGHTED, Op
 from nibblefit.quantization.fold import fold
-from nibblefit.quantization.size import graph_macs
 from nibblefit.quantization.support import Support, Verdict, support
 from nibblefit.recipe import Recipe
 from nibblefit.results import Finding, Report, Status, Table

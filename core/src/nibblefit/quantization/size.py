@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nibblefit.ir.graph import Graph, Shape
-from nibblefit.ir.ops import WEIGHTED, Op
+from nibblefit.ir.macs import macs_of
+from nibblefit.ir.ops import WEIGHTED
 from nibblefit.ir.quantized import QuantizedGraph, QuantizedNode
 from nibblefit.results import Table
 
@@ -31,37 +29,6 @@ class LayerSize:
     parameters: int
     weight_bytes: int
     macs: int
-
-
-def macs_of(op: Op, x: Shape, weights: Shape, out: Shape) -> int:
-    """Return the multiply-accumulates of one operator for one input; 0 for all but products.
-
-    Shapes have no batch axis.
-    """
-    if op is Op.CONV:
-        return math.prod(out) * math.prod(weights[1:])
-    if op is Op.CONV_TRANSPOSE:
-        return math.prod(x) * math.prod(weights[1:])
-    if op is Op.LINEAR:
-        return math.prod(out) * weights[-1]
-    if op is Op.MATMUL:
-        return math.prod(out) * x[-1]
-    return math.prod(out) if op in (Op.SCALE_OFFSET, Op.MUL) else 0
-
-
-def graph_macs(graph: Graph) -> dict[str, int]:
-    """Return the multiply-accumulates of every node of a float graph."""
-    shapes: Mapping[str, Shape] = {
-        **{name: tuple(values.shape) for name, values in graph.constants.items()},
-        **graph.shapes,
-    }
-    return {
-        node.name: macs_of(
-            node.op, shapes[node.inputs[0]],
-            shapes[node.inputs[1]] if len(node.inputs) > 1 else (), shapes[node.output],
-        )
-        for node in graph.nodes
-    }  # fmt: skip
 
 
 def layer_sizes(graph: QuantizedGraph) -> list[LayerSize]:

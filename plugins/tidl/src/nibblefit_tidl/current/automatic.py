@@ -17,9 +17,9 @@ from nibblefit.engine import Engine
 from nibblefit.fixed.formats import Rounding
 from nibblefit.fixed.quantize import dequantize, quantize
 from nibblefit.ir.graph import Graph, frozen_mapping
+from nibblefit.ir.macs import graph_macs
 from nibblefit.ir.quantized import QuantizedGraph
 from nibblefit.quantization.calibrate import run_batches
-from nibblefit.quantization.size import graph_macs
 from nibblefit.quantization.units import Unit
 from nibblefit_tidl.current.options import TidlOptions
 from nibblefit_tidl.current.precision import WIDE, Precision, candidates, mixed
