@@ -1,0 +1,1 @@
+"""Train, prune, retrain and quantize in the way of NVIDIA TAO."""
