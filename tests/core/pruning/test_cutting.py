@@ -8,14 +8,14 @@ import pytest
 import torch
 from tests.core.pruning.networks import NETWORKS
 
-from nibblefit.errors import UnsupportedError
+from nibblefit.errors import InputError, UnsupportedError
 from nibblefit.ir.graph import Graph
 from nibblefit.ir.legal import check_graph
 from nibblefit.nn.capture.entry import capture
 from nibblefit.nn.network import Network
 from nibblefit.pruning.classes import KEPT
 from nibblefit.pruning.coupling import Coupling, couple
-from nibblefit.pruning.cutting import Cut, cut, masked
+from nibblefit.pruning.cutting import Cut, cut, cut_of, masked
 
 SHAPE = (3, 12, 12)
 
@@ -120,3 +120,34 @@ def test_kept_indices_are_told_by_layer_and_by_constant() -> None:
     assert what.kept("left.weight", 0).tolist() == list(range(8))
     with pytest.raises(KeyError):
         coupling.group_of("left")
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_cut_is_found_again_from_the_filters_it_leaves(name: str) -> None:
+    """Layers and kept filters say all there is to say."""
+    coupling, rng = couple(captured(name)), np.random.default_rng(2)
+    for _ in range(5):
+        what = random_cut(coupling, rng)
+        again = cut_of(coupling, {n: kept.tolist() for n, kept in what.layers().items()})
+        assert again.removed.tolist() == what.removed.tolist()
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [
+        ({"stam": [0]}, "'stam', of which nothing can be removed; did you mean 'stem'"),
+        ({"left": [0]}, "prunes 'left', of which nothing can be removed"),
+        ({"stem": [0, 16]}, "keeps filters 16 of 'stem', which has 16"),
+    ],
+)
+def test_a_plan_for_another_network_is_refused(layers: dict[str, list[int]], words: str) -> None:
+    """One line that names the layer."""
+    with pytest.raises(InputError, match=words):
+        cut_of(couple(captured("OutputSum")), layers)
+
+
+def test_a_plan_that_tears_coupled_layers_apart_is_refused() -> None:
+    """Two sides of a sum cannot keep different filters."""
+    layers = {"left": list(range(8)), "right": list(range(16))}
+    with pytest.raises(InputError, match=r"removes filters of 'left' that belong to filters"):
+        cut_of(couple(captured("AddDepthwise")), layers)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nibblefit.errors import UnsupportedError
+from nibblefit.errors import InputError, UnsupportedError, did_you_mean
 from nibblefit.ir.graph import FloatConstant, Graph, Node, Shape, frozen_mapping
 from nibblefit.ir.ops import WEIGHTED, Op
 from nibblefit.ir.shapes import infer_shapes
-from nibblefit.pruning.classes import Ids
-from nibblefit.pruning.coupling import Coupling
+from nibblefit.pruning.classes import KEPT, Ids
+from nibblefit.pruning.coupling import Coupling, Filters
 from nibblefit.pruning.rules.joining import entry_of
 from nibblefit.pruning.trace import fixed
 
@@ -70,6 +70,47 @@ class Cut:
                 shape = shapes[name]
                 shapes[name] = (*shape[:axis], shape[axis] - gone, *shape[axis + 1 :])
         return shapes
+
+
+def cut_of(coupling: Coupling, layers: Mapping[str, Sequence[int]]) -> Cut:
+    """Return the cut that leaves the named filters: the inverse of `Cut.layers`.
+
+    Args:
+        coupling: The unpruned network.
+        layers: Indices that stay, by layer; layers not named keep what the others let them.
+
+    Raises:
+        InputError: A layer does not exist or may lose no filters, an index is out of range, or
+            layers that belong together would keep different filters.
+    """
+    owners = {layer: m for g in coupling.groups for m in g.members for layer in m.layers}
+    removed: set[int] = set()
+    kept: set[int] = set()
+    for layer, indices in layers.items():
+        classes = _owned(owners, layer, indices).classes
+        stays = np.zeros(len(classes), dtype=np.bool_)
+        stays[np.asarray(indices, dtype=np.int64)] = True
+        kept.update(classes[stays].tolist())
+        removed.update(classes[~stays].tolist())
+    if torn := (removed & kept) | (removed & {KEPT}):
+        layer = next(name for name in layers if torn.intersection(owners[name].classes.tolist()))
+        raise InputError(
+            f"the plan removes filters of '{layer}' that belong to filters that stay",
+            hint="the plan was made for another network; make it again for this one",
+        )
+    return Cut(coupling, np.array(sorted(removed), dtype=np.int64))
+
+
+def _owned(owners: Mapping[str, Filters], layer: str, indices: Sequence[int]) -> Filters:
+    if layer not in owners:
+        raise InputError(f"the plan prunes '{layer}', of which nothing can be removed; "
+                         f"{did_you_mean(layer, owners)}")  # fmt: skip
+    filters = owners[layer]
+    width = len(filters.classes)
+    if any(not 0 <= index < width for index in indices):
+        raise InputError(f"the plan keeps filters {max(indices)} of '{layer}', which has {width}",
+                         hint="the plan was made for another network")  # fmt: skip
+    return filters
 
 
 def cut(what: Cut) -> Graph:

@@ -66,7 +66,10 @@ def curve(coupling: Coupling, rankings: Sequence[Ranking],
 def steps(rankings: Sequence[Ranking]) -> npt.NDArray[np.float64]:
     """Return every threshold at which some group may change: 0 and all scores."""
     free = [ranking.scores for ranking in rankings if not ranking.whole and ranking.own is None]
-    return np.unique(np.concatenate([np.zeros(1, dtype=np.float32), *free]).astype(np.float64))
+    found: npt.NDArray[np.float64] = np.unique(
+        np.concatenate([np.zeros(1, dtype=np.float32), *free]).astype(np.float64)
+    )
+    return found
 
 
 def solve(coupling: Coupling, rankings: Sequence[Ranking], *, ratio: float | None = None,
