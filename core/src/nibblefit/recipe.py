@@ -150,8 +150,11 @@ class TrainSection(Section):
     weight_decay: Annotated[float, Field(ge=0, le=1e6)] = Field(
         default=0.0, description="L2 decay (decoupled for adamw)."
     )
-    schedule: Literal["constant", "cosine", "step", "poly", "onecycle"] = Field(
-        default="cosine", description="constant, cosine, step, poly or onecycle."
+    schedule: Literal[
+        "constant", "cosine", "step", "poly", "onecycle", "soft_start", "soft_start_cosine"
+    ] = Field(
+        default="cosine",
+        description="constant, cosine, step, poly, onecycle, soft_start or soft_start_cosine.",
     )
     warmup: Fraction = Field(
         default=0.0, description="Share of all steps with a linearly rising rate."

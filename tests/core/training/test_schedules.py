@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from nibblefit.errors import RecipeError
 from nibblefit.recipe import TrainSection
-from nibblefit.training.schedules import make_schedule
+from nibblefit.training.schedules import OPTIONS, make_schedule
 
 
 def factors(steps, **settings):
@@ -20,7 +21,7 @@ def factors(steps, **settings):
 
 
 @given(
-    st.sampled_from(["constant", "cosine", "step", "poly", "onecycle"]),
+    st.sampled_from(sorted(OPTIONS)),
     st.floats(0, 1),
     st.integers(1, 300),
     st.integers(1, 20),
@@ -54,9 +55,36 @@ def test_warmup_rises_in_a_line_and_milestones_keep_their_place():
 
 @pytest.mark.parametrize(
     ("schedule", "options"),
-    [("constant", {"a": 1}), ("poly", {"power": 0}), ("step", {"factor": -1})],
+    [
+        ("constant", {"a": 1}),
+        ("poly", {"power": 0}),
+        ("step", {"factor": -1}),
+        ("soft_start", {"soft_start": 0.8, "annealing": 0.3}),
+    ],
 )
 def test_unfitting_options_are_refused(schedule, options):
     """Options of another schedule, or out of range, are recipe errors."""
     with pytest.raises(RecipeError, match="schedule_options"):
         factors(4, schedule=schedule, schedule_options=options)
+
+
+def test_soft_start_schedules_are_the_vendors(shared):
+    """Rates recorded from NVIDIA TAO, to 1e-12 relative; the whole cosine ends at its floor."""
+    cases = json.loads((shared / "vendor" / "tao" / "oracles" / "lr_schedules.json").read_text())
+    assert len(cases) == 7
+    for case in cases:
+        # Several GPUs scale both rates.
+        peak, floor = case["max_learning_rate"], case["min_learning_rate"]
+        options = {"soft_start": case["soft_start"], "floor": floor / peak}
+        if case["kind"] == "soft_start_annealing":
+            name, options["annealing"] = "soft_start", case["annealing"]
+        else:
+            name, options["cut_short"] = "soft_start_cosine", True
+        section = TrainSection(schedule=name, schedule_options=options)
+        schedule = make_schedule(section, 1000)
+        for share, rate in case["points"]:
+            ours = schedule(round(share * 1000)) * peak * case.get("gpus", 1)
+            assert ours == pytest.approx(rate, rel=1e-12), (case["kind"], share)
+    whole = {"soft_start": 0.3, "floor": 0.01}
+    end = make_schedule(TrainSection(schedule="soft_start_cosine", schedule_options=whole), 1000)
+    assert end(1000) == pytest.approx(0.01)

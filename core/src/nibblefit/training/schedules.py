@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TypeAlias
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from nibblefit.data.options import ReaderOptions, read_options
 from nibblefit.recipe import TrainSection
@@ -49,6 +50,32 @@ class OneCycleOptions(ReaderOptions):
     end: float = Field(default=1e-4, ge=0, le=1, description="Factor at the end.")
 
 
+class SoftStartOptions(ReaderOptions):
+    """Exponentially from `floor` up to 1, level, and exponentially down to `floor` again."""
+
+    soft_start: float = Field(default=0.15, ge=0, lt=1, description="Share of the steps that rise.")
+    annealing: float = Field(default=0.8, gt=0, le=1, description="Share after which it falls.")
+    floor: float = Field(default=0.0025, gt=0, le=1, description="Factor at start and end.")
+
+    @model_validator(mode="after")
+    def _rises_before_it_falls(self) -> SoftStartOptions:
+        if self.soft_start >= self.annealing:
+            raise ValueError("soft_start must be below annealing")
+        return self
+
+
+class SoftStartCosineOptions(ReaderOptions):
+    """In a line from `floor` up to 1, then half a cosine down to `floor`."""
+
+    soft_start: float = Field(default=0.15, ge=0, lt=1, description="Share of the steps that rise.")
+    floor: float = Field(default=0.01, ge=0, le=1, description="Factor at start and end.")
+    cut_short: bool = Field(
+        default=False,
+        description="As NVIDIA TAO computes it: the cosine is as long as the whole training, so "
+        "the end lies above `floor`.",
+    )
+
+
 #: Name for ``train.schedule`` → what its ``train.schedule_options`` may hold.
 OPTIONS: Mapping[str, type[ReaderOptions]] = {
     "constant": ConstantOptions,
@@ -56,6 +83,8 @@ OPTIONS: Mapping[str, type[ReaderOptions]] = {
     "step": StepOptions,
     "poly": PolyOptions,
     "onecycle": OneCycleOptions,
+    "soft_start": SoftStartOptions,
+    "soft_start_cosine": SoftStartCosineOptions,
 }
 
 
@@ -102,6 +131,10 @@ def _body(settings: TrainSection, warmed: float) -> Callable[[float], float]:
         marks = sorted(m if m < 1 else m / epochs for m in options.milestones)
         share, drop = 1.0 - warmed, options.factor
         return lambda x: float(drop ** bisect_right(marks, warmed + x * share + 1e-12))
+    if isinstance(options, SoftStartOptions):
+        return partial(_soft_start, options)
+    if isinstance(options, SoftStartCosineOptions):
+        return partial(_soft_start_cosine, options)
     return lambda x: 1.0  # noqa: ARG005 - same shape as the others
 
 
@@ -117,6 +150,27 @@ def _one_cycle(settings: TrainSection, steps: int) -> Schedule:
         return _blend(1.0, options.end, (step - rising) / falling)
 
     return factor
+
+
+def _soft_start(options: SoftStartOptions, x: float) -> float:
+    """Source: tao_tensorflow1_backend, soft-start annealing (commit 2ec95cbb)."""
+    if x < options.soft_start:
+        risen = x / options.soft_start
+    elif x <= options.annealing:
+        risen = 1.0
+    else:
+        risen = (1.0 - x) / (1.0 - options.annealing)
+    return float(options.floor ** (1.0 - risen))
+
+
+def _soft_start_cosine(options: SoftStartCosineOptions, x: float) -> float:
+    """Source: tao_tensorflow1_backend, soft-start cosine annealing (commit 2ec95cbb)."""
+    if x < options.soft_start:
+        return options.floor + (1.0 - options.floor) * x / options.soft_start
+    phase = x - options.soft_start
+    if not options.cut_short:
+        phase /= 1.0 - options.soft_start
+    return _blend(1.0, options.floor, phase)
 
 
 def _blend(first: float, last: float, x: float) -> float:

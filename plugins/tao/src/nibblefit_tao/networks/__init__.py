@@ -1,0 +1,1 @@
+"""Networks as TAO builds them, in plain PyTorch, at any width."""
