@@ -1,0 +1,1 @@
+"""Ranges of tensors for INT8: how they are found, and the files that carry them to TensorRT."""
