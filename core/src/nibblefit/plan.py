@@ -105,6 +105,8 @@ class Candidates:
             and settings hold for the rest of the plan.
         prefer: Metric to optimise instead once the floor holds (for "smallest that is accurate
             enough"); empty = `metric`.
+        first_wins: Candidates are tried in their order and the first eligible one is kept; those
+            after it are not run (for "accept, or try the next").
     """
 
     name: str
@@ -115,6 +117,7 @@ class Candidates:
     maximize: bool = True
     floor: Gate | None = None
     prefer: str = ""
+    first_wins: bool = False
 
 
 PlanItem: TypeAlias = Step | Gate | Repeat | Candidates

@@ -109,6 +109,16 @@ def test_minimising_and_preferring_choose_otherwise(tmp_path: Path) -> None:
     assert record.winner == min(("high", "same"), key=lambda name: sums[name])
 
 
+def test_the_first_acceptable_candidate_ends_the_search(tmp_path: Path) -> None:
+    """With ``first_wins`` candidates after the first eligible one are not run."""
+    floor = Gate("enough", "score", "top1", at_least=0.7)
+    outcome = go(tmp_path, Toy(search(floor=floor, first_wins=True)))
+    assert outcome.searches[0].winner == "high"
+    names = [record.name for record in outcome.steps]
+    assert names == ["prepare", "tune@low", "score@low", "tune@high", "score@high", "final"]
+    assert [row[0] for row in outcome.searches[0].table.rows] == ["low", "high"]
+
+
 def test_no_eligible_candidate_stops_the_run(tmp_path: Path) -> None:
     """All candidates stand in the error and in the folder."""
     floor = Gate("enough", "score", "top1", at_least=0.95, advice="loosen the floor")

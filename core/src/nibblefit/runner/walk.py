@@ -157,11 +157,12 @@ class Walker:
 
     def _search(self, item: Candidates, folder: str, state: State) -> State:
         place = (*state.place, folder)
-        tried = [
-            self._candidate(item, name, settings, replace(
-                state, place=(*place, name), suffix=f"{state.suffix}@{name}"))
-            for name, settings in item.settings.items()
-        ]  # fmt: skip
+        tried: list[_Tried] = []
+        for name, settings in item.settings.items():
+            inner = replace(state, place=(*place, name), suffix=f"{state.suffix}@{name}")
+            tried.append(self._candidate(item, name, settings, inner))
+            if item.first_wins and tried[-1].eligible:
+                break
         table = _table(item, tried)
         winner = self._choose(item, tried, state)
         facts: dict[str, Any] = {

@@ -1,0 +1,97 @@
+"""The target object. Heavy imports wait for their hook."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from nibblefit.hooks import ApiVersion, TargetInfo, hookimpl
+from nibblefit.quantization.layer_options import LayerOptions
+from nibblefit_tao.numerics import numerics_of
+from nibblefit_tao.options import TaoOptions
+
+if TYPE_CHECKING:
+    from nibblefit.ir.graph import Graph
+    from nibblefit.ir.numerics import Numerics
+    from nibblefit.ir.quantized import QuantizedGraph
+    from nibblefit.models import Model
+    from nibblefit.plan import Plan
+    from nibblefit.recipe import Recipe
+    from nibblefit.results import Artifact, Report
+    from nibblefit.run import Run
+    from nibblefit.training.parts import TrainingPart
+
+
+class Tao:
+    """NVIDIA GPUs through TensorRT, with TAO's loop of pruning and retraining before."""
+
+    info = TargetInfo(
+        name="tao",
+        summary="NVIDIA TensorRT INT8, with TAO-style filter pruning and retraining",
+        api=ApiVersion(1, 2),
+        numerics=numerics_of(),
+        options=TaoOptions,
+        manual="docs/targets/tao.md",
+        layer_options=LayerOptions,
+    )
+
+    @hookimpl
+    def plan(self, recipe: Recipe) -> Plan:
+        """Return train, prune, retrain (once, or until one is accurate enough), quantize."""
+        from nibblefit_tao.plan import plan_for
+
+        return plan_for(recipe, options_of(recipe))
+
+    @hookimpl
+    def prepare(self, run: Run, graph: Graph) -> Model:
+        """Refuse what an INT8 engine of standard layers cannot run."""
+        from nibblefit.defaults.prepare import prepare
+
+        return prepare(run, graph, _numerics(run.options))
+
+    @hookimpl
+    def regularize(self, run: Run, model: Model) -> Sequence[TrainingPart]:
+        """Add L1 or L2 of the kernels; nothing in the retraining unless asked for."""
+        from nibblefit_tao.regularizing import parts_for
+
+        return parts_for(run, model)
+
+    @hookimpl
+    def prune(self, run: Run, model: Model) -> Model:
+        """Remove filters by TAO's rule."""
+        from nibblefit_tao.pruning.stage import prune
+
+        return prune(run, model)
+
+    @hookimpl
+    def quantize(self, run: Run, model: Model) -> QuantizedGraph:
+        """Calibrate on training samples and return the integer graph."""
+        from nibblefit.defaults.quantize import quantize
+
+        return quantize(run, model, _numerics(run.options))
+
+    @hookimpl
+    def evaluate(self, run: Run, subject: Model | QuantizedGraph | Artifact) -> Report:
+        """Measure accuracy and size."""
+        from nibblefit_tao.measuring import evaluate
+
+        return evaluate(run, subject)
+
+    @hookimpl
+    def inspect(self, graph: Graph, part: str, recipe: Recipe | None) -> Report:
+        """Return what every layer would run as."""
+        from nibblefit.defaults.inspect import inspect
+
+        return inspect(graph, part, recipe, _numerics(options_of(recipe)))
+
+
+def _numerics(options: TaoOptions) -> Numerics:
+    return numerics_of(per_channel=options.per_channel)
+
+
+def options_of(recipe: Recipe | None) -> TaoOptions:
+    """Return the options of a recipe, the defaults without one."""
+    return TaoOptions(**((recipe.target.model_extra or {}) if recipe is not None else {}))
+
+
+TARGET = Tao()
