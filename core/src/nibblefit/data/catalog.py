@@ -12,6 +12,7 @@ from nibblefit.data.arrays import ArraySource
 from nibblefit.data.digits import read_digits
 from nibblefit.data.folder import FolderOptions, read_folder
 from nibblefit.data.idx_set import IdxOptions, read_idx_set
+from nibblefit.data.kitti import KittiOptions, read_kitti
 from nibblefit.data.material import Material
 from nibblefit.data.npz import NpzOptions, read_npz
 from nibblefit.data.options import ReaderOptions, read_options
@@ -32,6 +33,7 @@ OPTIONS: Mapping[str, type[ReaderOptions] | None] = {
     "folder": FolderOptions,
     "npz": NpzOptions,
     "voc": VocOptions,
+    "kitti": KittiOptions,
     "python": None,
 }
 SOURCES = tuple(OPTIONS)
@@ -105,7 +107,10 @@ def _read(recipe: Recipe, contributed: Sequence[DataReader]) -> Material | DataS
         return reader.read(folder / section.path, options)
     if section.source == "python":
         return read_python(section.path, folder, section.options)
-    readers = {"idx": read_idx_set, "folder": read_folder, "npz": read_npz, "voc": read_voc}
+    readers = {
+        "idx": read_idx_set, "folder": read_folder, "npz": read_npz, "voc": read_voc,
+        "kitti": read_kitti,
+    }  # fmt: skip
     return readers[section.source](folder / section.path, section.options)
 
 

@@ -102,6 +102,18 @@ def read_labels(paths: Sequence[Path], size: tuple[int, int]) -> npt.NDArray[np.
     return maps
 
 
+def picture_size(path: Path) -> tuple[int, int]:
+    """Return (height, width) of a picture in pixels, without decoding it."""
+    image = _pillow()
+    try:
+        with image.open(path) as picture:
+            return picture.height, picture.width
+    except (*_DAMAGE, image.DecompressionBombError) as error:
+        raise InputError(
+            f"{path} cannot be decoded: {error}", hint="replace or remove the picture"
+        ) from error
+
+
 def _read(path: Path, mode: str, size: tuple[int, int] | None) -> npt.NDArray[np.uint8]:
     image = _pillow()
     try:

@@ -147,7 +147,7 @@ def _boxes(
             f"{folder} has no box of the classes {', '.join(classes) or '(none)'}",
             hint="check data.options.classes",
         )
-    return targets, classes, _notes(bad)
+    return targets, classes, left_out(bad)
 
 
 def _target(
@@ -165,7 +165,8 @@ def _target(
     }
 
 
-def _notes(bad: Sequence[str]) -> tuple[str, ...]:
+def left_out(bad: Sequence[str]) -> tuple[str, ...]:
+    """Return the note on boxes that were left out: how many, and the first ones."""
     if not bad:
         return ()
     rest = f" and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""

@@ -23,6 +23,15 @@ from nibblefit_tao.sizes import ratio_in_words, size_of
 
 PLAN_FILE = "plan.json"
 CURVE_FILE = "curve.json"
+_NOTHING = (
+    "threshold {threshold:.4g} removes nothing: the weakest filter scores {lowest:.4g}; see "
+    "curve.json for what each threshold leaves, set target.ratio to solve for one, or train longer "
+    "with L1 so that filters die"
+)
+_FLOOR = (
+    "{floored} of {all} groups of layers are cut down to their least number of filters: the "
+    "threshold is above nearly all scores; expect a large loss"
+)
 #: Points of the curve that every pruning writes.
 _POINTS = 101
 
@@ -98,21 +107,10 @@ def warnings_of(look: Look, what: Cut, threshold: float) -> list[str]:
     scores = np.concatenate([ranking.scores for ranking in free] or [np.zeros(0, dtype=np.float32)])
     if not len(what.removed):
         lowest = float(scores.min()) if len(scores) else float("nan")
-        return [
-            (
-                f"threshold {threshold:.4g} removes nothing: the weakest filter scores {lowest:.4g}; "
-                "see curve.json for what each threshold leaves, set target.ratio to solve for one, or "
-                "train longer with L1 so that filters die"
-            )
-        ]
+        return [_NOTHING.format(threshold=threshold, lowest=lowest)]
     floored = [r.group.name for r in free if r.kept_count(threshold) == r.kept_count(np.inf)]
     if 2 * len(floored) > len(free):
-        return [
-            (
-                f"{len(floored)} of {len(free)} groups of layers are cut down to their least number "
-                "of filters: the threshold is above nearly all scores; expect a large loss"
-            )
-        ]
+        return [_FLOOR.format(floored=len(floored), all=len(free))]
     return []
 
 
