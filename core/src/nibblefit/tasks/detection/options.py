@@ -51,6 +51,15 @@ class DetectionOptions(ReaderOptions):
     matching: Share = Field(
         default=0.5, description="Overlap from which an anchor stands for a box."
     )
+    neutral: Share | None = Field(
+        default=None,
+        description="Anchors that stand for no box but overlap one at least so much are left out "
+        "of the loss. Unset: they are background.",
+    )
+    negatives_from: Literal["picture", "batch"] = Field(
+        default="picture",
+        description="Hardest negatives are chosen picture by picture, or over the whole batch.",
+    )
     negatives: Positive = Field(
         default=3.0, description="Hardest negatives in the loss, per positive."
     )

@@ -1,0 +1,1 @@
+"""Specs as recipes, and recipes as specs."""
