@@ -156,7 +156,10 @@ def test_every_yaml_spec_is_read(shared: Path, tmp_path: Path, name: str) -> Non
         ("a: [", "line 1: "),
         ("5", "holds no blocks"),
         ("results_dir: x\ntrian: {}\n", "line 2: no task of TAO has a block 'trian'; did you mean"),
-        ("dataset: {num_classes: 2}\nmodel: {input_width: wide}\n", "line 2: 'input_width' is"),
+        (
+            "dataset: {num_classes: 2}\nmodel: {input_width: wide}\ntrain: {lr_config: {}}",
+            "line 2: 'input_width' is",
+        ),
         ("dataset: 3\n", "line 1: 'dataset' holds no fields"),
     ],
 )
