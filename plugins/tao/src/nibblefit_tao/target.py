@@ -11,6 +11,8 @@ from nibblefit_tao.numerics import numerics_of
 from nibblefit_tao.options import TaoOptions
 
 if TYPE_CHECKING:
+    import typer
+
     from nibblefit.ir.graph import Graph
     from nibblefit.ir.numerics import Numerics
     from nibblefit.ir.quantized import QuantizedGraph
@@ -83,6 +85,13 @@ class Tao:
         from nibblefit.defaults.inspect import inspect
 
         return inspect(graph, part, recipe, _numerics(options_of(recipe)))
+
+    @hookimpl
+    def add_commands(self, app: typer.Typer) -> None:
+        """Register ``nibblefit tao …``."""
+        from nibblefit_tao.commands import add_commands
+
+        add_commands(app)
 
 
 def _numerics(options: TaoOptions) -> Numerics:
