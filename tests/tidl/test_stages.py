@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.maxim_accuracy import LimitMissedError
+from benchmarks.tidl_stages import StageRow, check_rows, mean_rows, stage_grid, stage_rows
 
 from nibblefit.errors import LimitError
+from nibblefit.ir.quantized import QuantizedGraph
 from nibblefit.plan import Candidates, Gate, Step
 from nibblefit.recipe import Recipe
+from nibblefit.results import Report, Table
 from nibblefit.runner import run
 from nibblefit.workspace import open_run
 from nibblefit_tidl.classic.options import ClassicOptions
@@ -94,8 +98,73 @@ def test_zeros_stay_zero_to_the_end(tmp_path: Path, name: str) -> None:
     assert share == pytest.approx(removed / total)
     (table,) = [one for one in report.tables if one.title == "Sparsity"]
     assert sum(row[2] for row in table.rows) == removed
+    _check_integers(opened.report("evaluate"), graph, table)
+    rows = stage_rows(tmp_path / "run", "top1")
+    assert list(rows) == ["L2", "sparse", "sparse + 8 bit"]  # this plan has no L1 stage
+    assert rows["L2"].by_weights == 0.0
+    assert rows["sparse"].by_weights == share
+    assert rows["sparse + 8 bit"].metric == opened.report("evaluate").metrics["top1"]
+    assert rows["sparse"].seconds >= opened.manifest("sparse").seconds
     history = opened.model("sparse").history
     assert history[-1]["sparsity"] == pytest.approx(share)
+
+
+def _check_integers(report: Report, graph: QuantizedGraph, floating: Table) -> None:
+    """Check the zeros of the integers against codes counted by hand, layer by layer."""
+    (table,) = [one for one in report.tables if one.title == "Sparsity"]
+    counted, macs = [], []
+    for name, *_ in table.rows:
+        weights = graph.node(name).inputs[1]
+        (point,) = set(graph.tensors[weights].format.zero_point)
+        codes = graph.constants[weights]
+        counted.append((int((codes == point).sum()), codes.size))
+        pixels = graph.tensors[graph.node(name).output].shape
+        macs.append(pixels[1] * pixels[2] * codes.size)
+    assert [(row[2], row[1]) for row in table.rows] == counted
+    # Rounding adds zeros, it takes none away; the reasons are those of the float network.
+    assert all(row[2] >= old[2] for row, old in zip(table.rows, floating.rows, strict=True))
+    assert [row[4] for row in table.rows] == [row[4] for row in floating.rows]
+    shares = [zeros / size for zeros, size in counted]
+    found = [report.metrics[f"sparsity_{way}"] for way in ("of_convolutions", "layer_mean",
+                                                           "by_macs")]  # fmt: skip
+    assert found == pytest.approx([
+        sum(zeros for zeros, _ in counted) / sum(size for _, size in counted),
+        sum(shares) / len(shares),
+        sum(share * count for share, count in zip(shares, macs, strict=True)) / sum(macs),
+    ])  # fmt: skip
+
+
+ROWS = {
+    "L2": StageRow(0.9, 0.0, 0.0, 0.0, 10.0), "sparse": StageRow(0.89, 0.8, 0.5, 0.75, 20.0),
+}  # fmt: skip
+
+
+def test_stages_of_several_runs_are_one_table() -> None:
+    """Means of seeds, drops against the first row, percent with two decimals."""
+    other = {
+        "L2": StageRow(0.92, 0.0, 0.0, 0.0, 12.0),
+        "sparse": StageRow(0.93, 0.9, 0.5, 0.5, 1.0),
+    }
+    grid = stage_grid("t", "top-1", mean_rows([ROWS, other]))
+    assert grid.columns[:3] == ("stage", "top-1", "drop (points)")
+    assert grid.rows == [
+        ["L2", "91.00 %", "0.00", "0.00 %", "0.00 %", "0.00 %", "11 s"],
+        ["sparse", "91.00 %", "0.00", "85.00 %", "50.00 %", "62.50 %", "10 s"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"floor": 0.91, "drop": 0.02, "zeros": 0.8}, {"floor": 0.9, "drop": 0.009, "zeros": 0.8},
+        {"floor": 0.9, "drop": 0.02, "zeros": 0.81},
+    ],
+)  # fmt: skip
+def test_results_below_what_is_required_fail(limits: dict[str, float]) -> None:
+    """Floor, drop and zeros each stop the measurement; at the limits it passes."""
+    check_rows("n", ROWS, floor=0.9, drop=0.0101, zeros=0.8)
+    with pytest.raises(LimitMissedError):
+        check_rows("n", ROWS, **limits)
 
 
 def test_a_missed_floor_stops_the_run(tmp_path: Path) -> None:
@@ -106,6 +175,34 @@ def test_a_missed_floor_stops_the_run(tmp_path: Path) -> None:
         run(recipe, tmp_path / "run")
     assert "later stages gain no accuracy" in str(caught.value.hint)
     assert not list((tmp_path / "run").rglob("*l1*"))
+
+
+@pytest.mark.parametrize("name", ["tidl-classic", "tidl"])
+def test_a_target_out_of_reach_is_said_before_training(tmp_path: Path, name: str) -> None:
+    """The vendor's ramp in a short stage: a warning of the first step; what it says costs nothing.
+
+    A stage that is long enough, and a dense network, have none. Nothing trained is lost when the
+    stage changes.
+    """
+    ramp = {"sparsity": {"target": 0.4, "start_iter": 20, "step_iter": 10, "step_factor": 0.02}}
+    train = {"epochs": 1, "optimizer": "sgd", "learning_rate": 0.1, "batch_size": 64}
+
+    def warned(folder: str, target: dict[str, Any], until: str = "prepare", **steps: Any) -> str:
+        recipe = _recipe(tmp_path, {"name": name, "sparsify": True, **target}, train=train,
+                         train_steps=steps)  # fmt: skip
+        outcome = run(recipe, tmp_path / folder, until=until)
+        reused.append([step.name for step in outcome.steps if step.reused])
+        events = open_run(tmp_path / folder).journal()
+        return " ".join(str(event) for event in events if event["event"] == "warning")
+
+    reused: list[list[str]] = []
+    said = warned("a", ramp, "initial")
+    assert "the sparse stage has 21 iterations" in said
+    assert "ends at 0.0% instead of 40.0%" in said
+    assert warned("b", ramp, sparse={"epochs": 12}) == ""
+    assert warned("c", {**ramp, "sparsify": False}) == ""
+    warned("a", {"sparsity": {"target": 0.3}}, "initial")
+    assert "initial" in reused[-1]
 
 
 def test_a_search_keeps_the_highest_sparsity_within_the_budget(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from tests.tidl.networks import Net
 
 from nibblefit.errors import RecipeError
 from nibblefit.ir.graph import Graph
-from nibblefit_tidl.classic.kernels import can_run_dense, kernel_choices
+from nibblefit_tidl.classic.kernels import can_run_dense, kernel_choices, kernel_warnings
 
 
 def _conv(side: int, kernel: int = 3, stride: int = 1, zeros: float = 0.0) -> Graph:
@@ -44,6 +44,23 @@ def test_asking_for_what_is_not_there_is_reported() -> None:
     assert "no dense kernel" in choice.warning
     (slow,) = kernel_choices(_conv(32), "sparse")
     assert "likely faster" in slow.warning
+
+
+@pytest.mark.parametrize(("layers", "more"), [(2, ""), (4, " and 1 more")])
+def test_many_layers_with_one_reason_are_one_warning(layers: int, more: str) -> None:
+    """Sparse layers on small maps are told together; one alone keeps its own line."""
+    net = Net((2, 32, 32))
+    last = net.x
+    for number in range(layers):
+        last = net.conv(last, 2, f"c{number}", kernel=3, zeros=0.8)
+    graph = net.finish(last)
+    (line,) = kernel_warnings(kernel_choices(graph))
+    assert line.startswith(f"{layers} layers are sparse but run the dense kernel")
+    assert f"c0, c1{', c2' if layers > 2 else ''}{more}; kernel" in line
+    asked = {f"c{number}": "sparse" for number in range(1, layers)}
+    (alone,) = kernel_warnings(kernel_choices(graph, asked))
+    assert alone.startswith("layer 'c0' is ")
+    assert kernel_warnings(kernel_choices(graph, "sparse")) == []
 
 
 def test_unknown_layers_are_refused() -> None:

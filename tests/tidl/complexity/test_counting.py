@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from tests.tidl.caffe.networks import header, imported, layer
 
+from nibblefit.errors import UnsupportedError
+from nibblefit.fixed.formats import Format
+from nibblefit.ir.graph import Graph, Node, frozen_mapping
+from nibblefit.ir.ops import Op
+from nibblefit.ir.quantized import QuantizedGraph, QuantizedNode, QuantizedTensor
 from nibblefit_tidl.caffe.entry import import_caffe
+from nibblefit_tidl.classic.kernels import kernel_choices
+from nibblefit_tidl.classic.merging import merged_layers
 from nibblefit_tidl.complexity import (
     LayerSparsity,
     Sparsity,
@@ -16,7 +23,9 @@ from nibblefit_tidl.complexity import (
     importer_gmac,
     mmac,
     sparsity,
+    sparsity_of_codes,
 )
+from nibblefit_tidl.latency.timing import layer_times
 
 #: Published deploy file → millions of multiply-accumulates. The first four are TI's tables (the
 #: reference sheet's section 6); the rest follows from the same rule.
@@ -114,7 +123,46 @@ def test_zeros_by_hand(tmp_path: Path) -> None:
     assert sparsity(graph).layers[0].zeros == 0
 
 
+def test_zeros_of_codes_by_hand() -> None:
+    """Codes at the zero point of their channel; a convolution that only a softmax reads is out."""
+    form = Format(8, False, scale=(1.0, 0.5), zero_point=(3, 0), axis=0)
+    codes = np.full((2, 1, 2, 2), 3)
+    codes[1, 0, 0] = 0
+    same = Format(8)
+    tensors = {
+        "x": QuantizedTensor("x", (1, 6, 6), same), "w": QuantizedTensor("w", codes.shape, form),
+        "y": QuantizedTensor("y", (2, 5, 4), same), "h": QuantizedTensor("h", (2, 5, 4), same),
+        "p": QuantizedTensor("p", (2, 5, 4), same),
+    }  # fmt: skip
+    nodes = (
+        QuantizedNode("c", Op.CONV, ("x", "w"), ("y",)),
+        QuantizedNode("head", Op.CONV, ("y", "w"), ("h",)),
+        QuantizedNode("prob", Op.SOFTMAX, ("h",), ("p",)),
+    )
+    graph = QuantizedGraph("n", "t", ("x",), ("p",), nodes, frozen_mapping(tensors),
+                           frozen_mapping({"w": codes}))  # fmt: skip
+    found = sparsity_of_codes(graph)
+    assert found.layers == (LayerSparsity("c", 6, 8, 5 * 4 * 8),)
+    assert found.by_weights == 0.75
+
+
 def test_a_network_without_convolutions_has_no_zeros(tmp_path: Path) -> None:
     """All three numbers are zero rather than a division by zero."""
     found = sparsity(imported(tmp_path, header(3) + layer("r", "ReLU")).graph)
     assert (found.by_weights, found.layer_mean, found.by_macs) == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("op", [Op.CONV, Op.LINEAR])
+def test_computed_weights_are_one_clear_refusal(op: Op) -> None:
+    """Whoever counts, places or chooses kernels says the same, and names the layer."""
+    convolves = op is Op.CONV
+    shape = (4, 3, 3) if convolves else (4,)
+    attributes = {"strides": (1, 1), "pads": (0,) * 4, "dilations": (1, 1), "groups": 1}
+    node = Node("dynamic", op, ("x", "w"), ("y",), attributes if convolves else {})
+    graph = Graph("net", ("x", "w"), ("y",), (node,), {"x": shape, "w": (1, 1), "y": shape}, {})
+    asked = [merged_layers, importer_gmac]
+    if convolves:
+        asked += [mmac, sparsity, kernel_choices, layer_times]
+    for ask in asked:
+        with pytest.raises(UnsupportedError, match=r"'dynamic' .* takes its weights from another"):
+            ask(graph)

@@ -108,3 +108,37 @@ def test_the_automatic_choice_stays_below_its_factor() -> None:
     assert 1.0 < factor <= 1.6
     assert any("automatic mixed precision" in note for note in found.notes)
     assert decibels(model, found.graph)["head"] > decibels(model, narrow.graph)["head"]
+
+
+def _upsampler() -> Graph:
+    """Return convolution, transposed convolution, convolution."""
+    net = Net((3, 6, 6))
+    weight = net.constant("up.weight", net.random.normal(size=(6, 4, 2, 2)) * 0.4)
+    up = net.builder.add(
+        Op.CONV_TRANSPOSE, [net.conv(net.x, 6, "a"), weight], "up", strides=(2, 2), pads=(0,) * 4,
+        dilations=(1, 1), groups=1, output_padding=(0, 0),
+    )  # fmt: skip
+    return net.finish(net.conv(net.relu(up), 3, "c"))
+
+
+@pytest.mark.parametrize("part", ["am62a", "am67a"])
+@pytest.mark.parametrize(
+    "options",
+    [{"tensor_bits": 16}, {"output_feature_16bit_names": ("up",)},
+     {"output_feature_16bit_names": ("a",)}, {"params_16bit_names": ("up",)}],
+)  # fmt: skip
+def test_some_devices_have_no_wide_transposed_convolution(
+    part: str, options: dict[str, object]
+) -> None:
+    """Neither its values, nor its weights, nor what it reads; other devices have it."""
+    with pytest.raises(RecipeError, match=f"{part} has no transposed convolution .* 'up'"):
+        quantized(_upsampler(), part, **options)
+    assert quantized(_upsampler(), "am68a", **options).graph.outputs == ("c",)
+
+
+def test_the_automatic_choice_leaves_transposed_convolutions_narrow() -> None:
+    """Where the device lacks them; others of the network may become wide."""
+    found = quantized(_upsampler(), "am62a", accuracy_level=0, mixed_precision_factor=3.0)
+    assert {"a", "up", "up.relu"}.isdisjoint(found.precision.tensors)
+    assert "up" not in found.precision.weights
+    assert set(found.precision.tensors) == {"c"}

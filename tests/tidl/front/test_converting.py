@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,9 @@ from nibblefit.nn.onnx_export.entry import to_onnx
 from nibblefit_tidl.configuration.importer import importer_text, parse_importer
 from nibblefit_tidl.configuration.importer_model import RtImport
 from nibblefit_tidl.configuration.provider_model import ProviderOptions
-from nibblefit_tidl.devices import DEVICES, TDA4VM
-from nibblefit_tidl.front.convert import with_converters
-from nibblefit_tidl.front.cost import HOSTS, cost_table, front_costs
+from nibblefit_tidl.devices import CLASSIC_DEVICES, DEVICES, TDA4VM
+from nibblefit_tidl.front.convert import with_converters, without_converters
+from nibblefit_tidl.front.cost import HOSTS, Host, cost_table, front_costs
 from nibblefit_tidl.front.numbers import Where, describe, front_numbers
 from nibblefit_tidl.front.preprocessing import Preprocessing, broadcast
 from nibblefit_tidl.qdq.running import run_onnx
@@ -64,6 +65,38 @@ def test_qdq_models_are_converted_too() -> None:
     after = run_onnx(with_converters(model, GIVEN), {"xNet_IN": x})
     assert np.array_equal(before["head"], after["head"])
     assert graph.outputs == ("head",)
+
+
+@pytest.mark.parametrize("given", [GIVEN, broadcast([0.0], [1.0], 3)])
+def test_converters_are_taken_out_again(given: Preprocessing) -> None:
+    """Whoever wrote them, by their structure; nothing of them is left in the model."""
+    model = to_onnx(everything())
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    model = onnx.shape_inference.infer_shapes(model)
+    new = with_converters(model, given)
+    for node in new.graph.node:
+        if not node.name.endswith("index_cast"):
+            node.name = f"renamed_{node.name}"
+    back = without_converters(new)
+    assert [n.op_type for n in back.graph.node] == [n.op_type for n in model.graph.node]
+    assert {t.name for t in back.graph.initializer} == {t.name for t in model.graph.initializer}
+    assert [(v.name, v.type) for v in back.graph.input] == [
+        (v.name, v.type) for v in model.graph.input
+    ]
+    assert [(v.name, v.type) for v in back.graph.output] == [
+        (v.name, v.type) for v in model.graph.output
+    ]
+    onnx.checker.check_model(back, full_check=True)
+
+
+def test_other_uint8_inputs_are_left_alone() -> None:
+    """A model that reads its bytes in another way is no converted model."""
+    nodes = [onnx.helper.make_node("Identity", ["aNet_IN"], ["a"])]
+    ends = [onnx.helper.make_tensor_value_info(name, TensorProto.UINT8, [1, 3])
+            for name in ("aNet_IN", "a")]  # fmt: skip
+    model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", ends[:1], ends[1:]))
+    assert without_converters(model) == model
 
 
 def test_plain_pixels_need_a_cast_alone() -> None:
@@ -132,7 +165,11 @@ def test_the_cost_counts_bytes_and_cycles() -> None:
     padded = front_costs((3, 224, 224), TDA4VM, padding=1)[2]
     assert padded.accelerator_bytes == values + 2 * 3 * 226 * 226
     assert len(cost_table((host, convert, fold)).rows) == 3
-    assert {device.soc for device in DEVICES.values()} == set(HOSTS)
+    assert {*DEVICES, *CLASSIC_DEVICES} == set(HOSTS)
+    slow = front_costs((3, 224, 224), TDA4VM, host=Host(1.0, 1000.0))[0]
+    assert slow.host_ms == pytest.approx(2 * host.host_ms)
+    with pytest.raises(RecipeError, match="is none"):
+        Host(0.0, 10.0)
     with pytest.raises(RecipeError, match="no image"):
         front_costs((3, 4), TDA4VM)
 
@@ -160,9 +197,21 @@ def test_the_command_writes_a_model_of_pixels(
     assert np.allclose(before, after, rtol=0, atol=1e-4)
 
 
+def test_the_command_prints_json(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Model, message and costs, with a board's own figures."""
+    out = model.parent / "pixels.onnx"
+    words = ["--host-clock", "1", "--memory-bandwidth", "1000", "--json"]
+    assert main(["tidl", "front", str(model), *words, "--out", str(out)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["model"] == str(out)
+    assert [one["where"] for one in found["costs"]] == ["host", "convert", "fold"]
+    assert found["costs"][0]["host_ms"] == pytest.approx(3 * 144 * 5 / 1e6)
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
+        (["--host-clock", "0"], "is none"),
         (["--mode", "fold", "--mean", "128"], "it pads with zeros"),
         (["--mode", "melt"], "--mode melt is unknown"),
         (["--mode", "fold", "--border", "wrap"], "--border wrap is unknown"),
@@ -213,4 +262,4 @@ def test_the_numbers_fit_both_configuration_files(where: Where) -> None:
     assert back.in_mean == (GIVEN.mean if where is Where.FOLD else ())
     assert back.add_data_convert_to_net == numbers.convert_bits
     options = ProviderOptions.model_validate(numbers.provider_options())
-    assert options.add_data_convert_ops == numbers.convert_bits
+    assert options.add_data_convert_ops == 3

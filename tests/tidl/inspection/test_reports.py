@@ -99,6 +99,10 @@ def test_kernels_and_latency() -> None:
     """Classic: kernel, zeros, both cores and the placement per layer, totals and their worth."""
     graph = classifier(zeros=0.8)
     report = CLASSIC.inspect(graph, "am5749", None)
+    published = table(report, "Published latencies")
+    assert len(published) == 14
+    assert {"eve", "dsp"} == {str(row["core"]).lower() for row in published}
+    assert all(str(row["estimate off by"]).endswith("%") for row in published)
     rows = {str(row["layer"]): row for row in table(report, "Latency")}
     every = rows.pop("all layers")
     assert every["best"] == f"{report.metrics['eve_and_dsp_ms']:.4g} ms"
@@ -192,16 +196,20 @@ def test_preparation_refuses_all_at_once() -> None:
 
 def test_the_hooks_prepare() -> None:
     """Both targets hand back the network as it is, and refuse what the tables refuse."""
-    recipe = SimpleNamespace(target=SimpleNamespace(name="tidl"), prune=SimpleNamespace(layers={}))
+    recipe = SimpleNamespace(
+        target=SimpleNamespace(name="tidl"), prune=SimpleNamespace(layers={}), folder=".",
+        model=SimpleNamespace(source="net.py:build"),
+    )  # fmt: skip
     good, net = classifier(), Net((4, 40, 40))
     bad = net.finish(net.add(Op.SLICE, [net.conv(net.x, 4, "a")], "cut", axes=(2,), starts=(0,),
                              ends=(40,), strides=(2,)))  # fmt: skip
     for target, part, options in (
         (CURRENT, "am62a", TidlOptions()),
-        (CLASSIC, "tda2x", ClassicOptions()),
+        (CLASSIC, "tda2x", ClassicOptions(sparsify=False)),
     ):
         run: Any = SimpleNamespace(recipe=recipe, part=part, options=options)
-        assert target.prepare(run, good).graph is good
+        found = target.prepare(run, good).graph
+        assert (found.nodes, found.shapes) == (good.nodes, good.shapes)
         with pytest.raises(UnsupportedError, match=r"'cut'.*steps 2"):
             target.prepare(run, bad)
 

@@ -124,7 +124,7 @@ GOOD = _record(channels=1, height=1, width=2, data=b"ab")
         ([_record(channels=1, height=2, width=2, data=b"abc")], "3 values for the shape"),
         ([GOOD, _record(channels=1, height=1, width=3, data=b"abc")], r"\(1, 1, 3\), the first"),
         ([_record(encoded=True, data=b"no picture")], "cannot be decoded"),
-        ([_annotated()], "no Datum|cut off"),
+        ([_annotated()], "is an AnnotatedDatum, a picture with boxes"),
         ([_record(channels=1, height=1, width=2, data=b"ab", label=-1)], "label -1"),
         ([], "no record to train with"),
     ],

@@ -40,6 +40,26 @@ def everything() -> Graph:
     return net.finish(index, net.linear(pooled, 5, "head"))
 
 
+def curves() -> Graph:
+    """Return a network of functions, slopes, padding, interpolation and a softmax."""
+    net = Net((3, 8, 8), seed=5)
+    stem = net.conv(net.x, 8, "stem")
+    gate = net.add(Op.SIGMOID, [net.conv(stem, 8, "a")], "gate")
+    bent = net.add(Op.TANH, [net.conv(stem, 8, "b")], "bent")
+    hard = net.add(Op.HARD_SIGMOID, [net.conv(stem, 8, "c")], "hard", alpha=0.2, beta=0.5)
+    swish = net.add(Op.HARD_SWISH, [net.conv(stem, 8, "d")], "swish")
+    leaky = net.add(Op.LEAKY_RELU, [net.conv(stem, 8, "e")], "leaky", slope=0.1)
+    slope = net.constant("slope", net.random.uniform(0.05, 0.4, 8))
+    learned = net.add(Op.PRELU, [net.conv(stem, 8, "f"), slope], "learned")
+    parts = [gate, bent, hard, swish, leaky, learned]
+    joined = net.add(Op.CONCAT, parts, "joined", axis=1)
+    framed = net.add(Op.PAD, [net.conv(joined, 4, "g")], "framed", pads=(0, 1, 1, 0, 1, 1),
+                     value=0.25)  # fmt: skip
+    large = net.add(Op.RESIZE_BILINEAR, [framed], "large", sizes=(20, 20), coordinates="half_pixel")
+    scores = net.add(Op.SOFTMAX, [net.conv(large, 6, "h", kernel=1)], "scores", axis=1)
+    return net.finish(scores, net.linear(net.add(Op.GLOBAL_AVG_POOL, [large], "mean"), 5, "head"))
+
+
 def made(part: str, kind: int, graph: Graph | None = None,
          batch: int = 1) -> tuple[QuantizedGraph, onnx.ModelProto]:  # fmt: skip
     """Return a network quantized for a device, and its QDQ model."""

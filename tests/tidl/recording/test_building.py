@@ -14,6 +14,7 @@ from PIL import Image
 from tests.core.training.toys import Recorder
 from tests.tidl.recording.clips import Scene, frames, write_clip
 
+from nibblefit.cli import main
 from nibblefit.errors import InputError, WorkspaceError
 from nibblefit_tidl.recording.building import build, clips_in
 from nibblefit_tidl.recording.compositing import Variation, compose
@@ -151,3 +152,20 @@ def test_what_cannot_become_a_data_set_is_refused(tmp_path: Path) -> None:
         build(tmp_path, tmp_path, SETTINGS, Recorder())
     with pytest.raises(InputError, match="copies = -1"):
         settings_from(copies=-1)
+
+
+def test_the_command_prints_what_it_made(
+    clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a table with the contact sheet, and as JSON; a bad range is one line, exit code 2."""
+    options = ["--rate", "3", "--copies", "1", "--validation", "0.34"]
+    words = ["tidl", "record", str(clips), *options, "--out"]
+    assert main([*words, str(tmp_path / "a"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert main([*words, str(tmp_path / "b")]) == 0
+    shown = capsys.readouterr().out
+    assert "look at" in shown
+    assert "cup" in shown
+    assert "cup" in json.dumps(found)
+    assert main([*words, str(tmp_path / "c"), "--light", "2,1"]) == 2
+    assert "--light 2,1 is no range" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from tests.tidl.networks import classifier, samples
 from tests.tidl.writing.benches import compiled, prepared, zeros
 
 from nibblefit.data.source import Split
-from nibblefit.errors import InputError
+from nibblefit.errors import InputError, RecipeError
 from nibblefit.fixed.quantize import quantize
 from nibblefit.quantization.fold import fold
 from nibblefit.runner.artifact import check_files, check_read_back
@@ -22,6 +22,9 @@ from nibblefit_tidl.classic.numerics import numerics_of
 from nibblefit_tidl.classic.options import ClassicOptions
 from nibblefit_tidl.classic.quantize import quantize_network
 from nibblefit_tidl.configuration.classic import read_classic
+from nibblefit_tidl.devices import classic_device_named
+from nibblefit_tidl.latency.placement import placement
+from nibblefit_tidl.writing.classic_config import group_ids
 from nibblefit_tidl.writing.classic_files import write_classic
 from nibblefit_tidl.writing.classic_read_back import read_classic_back, read_ranges
 
@@ -56,6 +59,28 @@ def test_kernels_by_layer_become_a_list_over_the_importer_s_rows() -> None:
     expected = {"a": 0, "b": 1}
     assert found == (-1, *(expected.get(layer.name, -1) for layer in layers), -1)
     assert f"should have {len(layers) + 2} rows" in made.read("README.md")
+
+
+@pytest.mark.parametrize("part", ["am5749", "tda3x"])
+def test_layers_are_placed_where_they_are_fastest(part: str) -> None:
+    """One group per row of the importer's table, those of the estimated best placement."""
+    made = compiled("tidl-classic", part=part)
+    config = read_classic(made.folder / "import.txt")
+    best = placement(made.network, part)
+    assert config.layers_group_id == best.group_ids
+    rows = len(merged_layers(fold(made.network)))
+    assert len(config.layers_group_id) == rows + 2
+    for cores, group in (("eve", 1), ("dsp", 2)):
+        alone = compiled("tidl-classic", {"cores": cores}, part=part)
+        found = read_classic(alone.folder / "import.txt").layers_group_id
+        assert found == (0, *(group,) * rows, 0)
+        words = (
+            f"Here {rows * (group == 1)}\nlayers are on EVE and {rows * (group == 2)} on the DSP"
+        )
+        assert words in alone.read("README.md")
+    none = replace(classic_device_named(part), eves=0)
+    with pytest.raises(RecipeError, match="has no EVE"):
+        group_ids(made.network, none, ClassicOptions(cores="eve"))
 
 
 def test_the_frames_are_training_samples() -> None:

@@ -24,6 +24,7 @@ from nibblefit.nn.load import load_source
 from nibblefit.nn.names import FIXED
 from nibblefit.nn.network import Network
 from nibblefit.recipe import ModelSection
+from nibblefit.tasks.detection.heads import joined, paired
 from nibblefit_tidl import zoo
 from nibblefit_tidl.caffe.entry import import_caffe
 from nibblefit_tidl.complexity import mmac
@@ -147,6 +148,9 @@ def test_networks_cost_what_ti_publishes(
         ("jsegnet21", {"classes": 5, "width": 8, "offset": 0}, (3, 64, 32), [(5, 64, 32)]),
         ("jdetnet", {"classes": 4, "width": 8, "layout": "512x512"}, (3, 128, 128),
          [(4 * 1158,), (4 * 1158,)]),
+        ("jdetnet", {"classes": 3, "width": 4, "layout": "512x512", "strides": [2, 2, 2, 2, 1],
+                     "boxes": [2, 4, 1], "joined": False}, (3, 64, 96),
+         [(8, 8, 12), (16, 4, 6), (4, 2, 3), (6, 8, 12), (12, 4, 6), (3, 2, 3)]),
         ("mobilenetv1", {"classes": 7, "width": 0.25, "offset": -128}, (3, 64, 64), [(7,)]),
         ("squeezenet", {"classes": 3, "offset": 1}, (3, 63, 63), [(3,)]),
         ("inceptionnetv1", {"classes": 3, "channels": 1}, (1, 33, 33), [(3,)]),
@@ -165,12 +169,28 @@ def test_factories_work_from_a_recipe(
     assert [tuple(s.shape[1:]) for s in scores] == outputs
 
 
+@pytest.mark.parametrize("factory", ["jacintonet11", "jacintonet11_cifar10", "jsegnet21"])
+def test_running_statistics_follow_the_argument(tmp_path: Path, factory: str) -> None:
+    """Every batch norm of the trained network takes the asked share of a batch, 0.01 unasked."""
+    for arguments, share in (({}, 0.01), ({"statistics": 0.1}, 0.1)):
+        section = ModelSection(source=f"nibblefit_tidl.zoo:{factory}",
+                               arguments={"width": 4, **arguments})  # fmt: skip
+        graph = load_source(section, tmp_path, (3, 32, 32))
+        norms = [node for node in graph.nodes if node.op is Op.BATCH_NORM]
+        assert len(norms) >= 10
+        # 0.1 is what a batch norm without the attribute takes.
+        assert {norm.attributes.get("momentum", 0.1) for norm in norms} == {share}
+
+
 @pytest.mark.parametrize(
     ("factory", "arguments", "said"),
     [
         ("jacintonet11", {"width": 6}, "multiple of 4"),
+        ("jsegnet21", {"width": 4, "statistics": 0.0}, "above 0, at most 1"),
         ("jacintonet11", {"strides": [2, 2]}, "expected five"),
         ("jdetnet", {"layout": "300x300"}, "expected one of 768x320"),
+        ("jdetnet", {"boxes": [4]}, "expected two or more numbers"),
+        ("jdetnet", {"boxes": [4, 0]}, "expected two or more numbers"),
         ("mobilenetv1", {"width": 0}, "above 0"),
     ],
 )
@@ -181,6 +201,21 @@ def test_arguments_that_cannot_be_are_refused(
     section = ModelSection(source=f"nibblefit_tidl.zoo:{factory}", arguments=arguments)
     with pytest.raises(InputError, match=said):
         load_source(section, tmp_path, (3, 64, 64))
+
+
+def test_heads_of_a_detector_say_the_same_joined_and_apart() -> None:
+    """Core's detection task reads the maps; put in order, they are the joined lists."""
+    torch.manual_seed(0)
+    network = zoo.jdetnet(3, width=4, boxes=[2, 3, 1]).eval()
+    apart = zoo.jdetnet(3, width=4, boxes=[2, 3, 1], joined=False).eval()
+    apart.load_state_dict(network.state_dict())
+    picture = torch.randn(2, 3, 64, 96)
+    with torch.inference_mode():
+        locations, scores = network(picture)
+        maps = apart(picture)
+    by_anchor = joined(paired(maps, classes=2))
+    assert torch.equal(locations, by_anchor[0].flatten(1))
+    assert torch.equal(scores, by_anchor[1].flatten(1))
 
 
 def test_bilinear_upsamplings_are_frozen() -> None:

@@ -22,7 +22,8 @@ def training_stages(recipe: Recipe, options: StageOptions) -> list[PlanItem]:
         options: Which stages there are.
     """
     items: list[PlanItem] = [
-        Step(Stage.PREPARE, "prepare"),
+        # It says whether the sparse stage is long enough for its target.
+        Step(Stage.PREPARE, "prepare", reads=("train",)),
         *_training("initial", L2),
     ]
     if recipe.evaluate.floor > 0.0:

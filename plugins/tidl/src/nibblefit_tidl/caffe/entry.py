@@ -20,6 +20,7 @@ from nibblefit_tidl.caffe.detection import Detection
 from nibblefit_tidl.caffe.importer import Importer
 from nibblefit_tidl.caffe.merging import merge_scale
 from nibblefit_tidl.caffe.net import TEST, TRAIN, Net, net_of
+from nibblefit_tidl.caffe.rates import rate_notes
 from nibblefit_tidl.caffe.reading import read_binary, read_text
 from nibblefit_tidl.caffe.schema import text_of
 from nibblefit_tidl.caffe.site import Parameters
@@ -73,7 +74,7 @@ def import_caffe(
     """
     where = str(prototxt)
     net = net_of(read_text(prototxt, "NetParameter"), where, TEST if phase == "test" else TRAIN)
-    notes: list[str] = []
+    notes = rate_notes(net)
     trained: dict[str, tuple[FloatArray, ...]] = {}
     if caffemodel is not None:
         trained = _trained(caffemodel, net, notes)

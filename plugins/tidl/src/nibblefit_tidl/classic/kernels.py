@@ -7,7 +7,7 @@ training buys no time. Source: classic TIDL importer, conv2dKernelType.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from nibblefit.ir.attributes import window_of
 from nibblefit.ir.graph import Graph, Node
 from nibblefit.ir.ops import Op
 from nibblefit_tidl.classic.options import Kernel
+from nibblefit_tidl.complexity.weights import weights_of
 
 #: Values of conv2dKernelType.
 KERNEL_TYPES: Mapping[Kernel, int] = {"sparse": 0, "dense": 1, "auto": -1}
@@ -24,6 +25,8 @@ KERNEL_TYPES: Mapping[Kernel, int] = {"sparse": 0, "dense": 1, "auto": -1}
 SMALL_MAP = 64
 #: Share of zeros from which a layer counts as sparse; below it nobody meant to skip anything.
 _SPARSE = 0.1
+#: Layers that a warning names, the others are counted.
+_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ def kernel_choices(
 
     Raises:
         RecipeError: A layer that is asked for does not exist or is no convolution.
+        UnsupportedError: Weights are computed by another layer.
     """
     layers = [node for node in graph.nodes if node.op is Op.CONV]
     if not isinstance(asked, str):
@@ -67,6 +71,21 @@ def kernel_choices(
     )
 
 
+def kernel_warnings(choices: Sequence[KernelChoice]) -> list[str]:
+    """Return the warnings of all choices; of layers with one and the same reason a single line."""
+    wasted = [c for c in choices if c.dense and c.warning and c.asked == "auto"]
+    if len(wasted) < 2:
+        return [choice.warning for choice in choices if choice.warning]
+    rest = [choice.warning for choice in choices if choice.warning and choice not in wasted]
+    named = ", ".join(choice.layer for choice in wasted[:_NAMED])
+    more = f" and {len(wasted) - _NAMED} more" if len(wasted) > _NAMED else ""
+    line = (
+        f"{len(wasted)} layers are sparse but run the dense kernel, since their maps are smaller "
+        f'than {SMALL_MAP}: {named}{more}; kernel = "sparse" skips their zeros'
+    )
+    return [line, *rest]
+
+
 def can_run_dense(graph: Graph, node: Node) -> bool:
     """Return whether a convolution has a dense kernel: 1 wide or 3 × 3, with stride 1."""
     rows, columns, strides = _geometry(graph, node)
@@ -74,7 +93,7 @@ def can_run_dense(graph: Graph, node: Node) -> bool:
 
 
 def _choice(graph: Graph, node: Node, asked: Kernel) -> KernelChoice:
-    weights = graph.constants[node.inputs[1]]
+    weights = weights_of(graph, node)
     sparsity = float(np.count_nonzero(weights == 0) / max(1, weights.size))
     possible = can_run_dense(graph, node)
     small = min((*graph.shapes[node.output][1:], 1 << 30)) < SMALL_MAP
@@ -102,7 +121,7 @@ def _warning(layer: str, asked: Kernel, sparsity: float, *, dense: bool, small: 
 
 def _geometry(graph: Graph, node: Node) -> tuple[int, int, tuple[int, ...]]:
     """Return rows and columns of the kernel and its strides; a 1-D kernel is one row."""
-    kernel = tuple(graph.constants[node.inputs[1]].shape[2:])
+    kernel = tuple(weights_of(graph, node).shape[2:])
     strides = window_of(node.attributes, kernel).strides
     if len(kernel) == 1:
         return 1, kernel[0], (1, *strides)

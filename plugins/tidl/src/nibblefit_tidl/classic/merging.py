@@ -16,6 +16,7 @@ from nibblefit.ir.graph import Graph, Node
 from nibblefit.ir.ops import Op
 from nibblefit.quantization.units import chains
 from nibblefit_tidl.classic.numerics import FUSIONS
+from nibblefit_tidl.complexity.weights import weights_of
 
 #: Convolutions have at least this many input channels; a missing one is filled with zeros.
 LEAST_CHANNELS = 2
@@ -54,7 +55,11 @@ class MergedLayer:
 
 
 def merged_layers(graph: Graph) -> tuple[MergedLayer, ...]:
-    """Return the importer's layers of a folded graph, in execution order."""
+    """Return the importer's layers of a folded graph, in execution order.
+
+    Raises:
+        UnsupportedError: Weights are computed by another layer.
+    """
     found: list[tuple[Node, ...]] = []
     makers: dict[str, int] = {}
     for chain in chains(graph, FUSIONS):
@@ -81,10 +86,10 @@ def _joins(graph: Graph, pool: Node, before: tuple[Node, ...]) -> bool:
 def _layer(graph: Graph, nodes: tuple[Node, ...]) -> MergedLayer:
     head = nodes[0]
     if head.op is Op.LINEAR:
-        return MergedLayer(nodes, True, int(graph.constants[head.inputs[1]].shape[1]))
+        return MergedLayer(nodes, True, int(weights_of(graph, head).shape[1]))
     if head.op is not Op.CONV:
         return MergedLayer(nodes)
     channels, *sizes = graph.shapes[head.inputs[0]]
-    kernel = graph.constants[head.inputs[1]].shape[2:]
+    kernel = weights_of(graph, head).shape[2:]
     connected = all(size == 1 for size in (*sizes, *kernel))
     return MergedLayer(nodes, connected, max(channels, LEAST_CHANNELS))

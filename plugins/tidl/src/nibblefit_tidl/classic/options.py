@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
+from nibblefit_tidl.front.options import FrontOptions
 from nibblefit_tidl.sparsity.options import StageOptions
 
 #: What the integers depend on; float training is kept when it changes.
@@ -15,7 +16,7 @@ Percent = Annotated[int, Field(ge=0, le=100)]
 Kernel = Literal["auto", "sparse", "dense"]
 
 
-class ClassicOptions(StageOptions):
+class ClassicOptions(FrontOptions, StageOptions):
     """Options of target `tidl-classic`."""
 
     parameter_bits: Annotated[int, Field(ge=4, le=12)] = Field(
@@ -62,6 +63,13 @@ class ClassicOptions(StageOptions):
         default=None,
         description="Percent added to the running range (quantMargin); unset: as `frames` says.",
         json_schema_extra=CODES,
+    )
+    cores: Literal["best", "eve", "dsp"] = Field(
+        default="best",
+        description="Processor of each layer in the import configuration (layersGroupId): best is "
+        "the placement with the shortest estimated latency, with at most one change; or all on "
+        "one kind of core.",
+        json_schema_extra={"read_by": ["compile"]},
     )
     kernel: Kernel | dict[str, Kernel] = Field(
         default="auto",

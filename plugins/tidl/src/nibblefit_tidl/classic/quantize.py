@@ -22,10 +22,12 @@ from nibblefit.quantization.histogram import Histogram
 from nibblefit.quantization.settings import settings
 from nibblefit.quantization.units import Unit, units
 from nibblefit.run import Run
-from nibblefit_tidl.classic.kernels import kernel_choices
+from nibblefit_tidl.classic.kernels import kernel_choices, kernel_warnings
 from nibblefit_tidl.classic.numerics import numerics_of
 from nibblefit_tidl.classic.options import ClassicOptions
 from nibblefit_tidl.classic.parameters import Parameters, quantize_parameters
+from nibblefit_tidl.front.pixels import pixel_ranges
+from nibblefit_tidl.front.stage import on_pixels
 
 TARGET_NAME = "tidl-classic"
 
@@ -33,12 +35,13 @@ TARGET_NAME = "tidl-classic"
 def quantize_model(run: Run, model: Model) -> QuantizedGraph:
     """Return the integer graph of a model."""
     options: ClassicOptions = run.options
+    run, model = on_pixels(run, model)
     count = min(run.recipe.quantize.calibration_samples, len(run.data.split(Split.TRAIN)))
     with run.reporter.progress("calibrating", count) as bar:
         graph, parameters = quantize_network(
             model.graph, options, calibration_batches(run, model, count),
             metadata={"class_names": list(run.data.class_names), "part": run.part},
-            on_batch=bar.advance,
+            on_batch=bar.advance, given=pixel_ranges(run.data, model.graph),
         )  # fmt: skip
     for line in warnings(fold(model.graph), options, parameters):
         run.reporter.warn(line)
@@ -49,6 +52,7 @@ def quantize_network(
     graph: Graph, options: ClassicOptions, batches: Iterable[npt.NDArray[np.float32]], *,
     metadata: Mapping[str, Any] | None = None,
     on_batch: Callable[[int], None] | None = None,
+    given: Mapping[str, tuple[float, float]] | None = None,
 ) -> tuple[QuantizedGraph, dict[str, Parameters]]:  # fmt: skip
     """Return the integer graph of a float graph, and each layer's quantized parameters.
 
@@ -59,10 +63,13 @@ def quantize_network(
             the range that the first frame starts with.
         metadata: Written into the result.
         on_batch: Called with the number of samples of each batch.
+        given: Ranges by tensor that are covered whatever calibration saw.
     """
     folded = fold(graph)
     tensors = calibrated_tensors(folded, units(folded, numerics_of(options)))
     histograms = observe(folded, batches, tensors, on_batch=on_batch)
+    for name, (lo, hi) in (given or {}).items():
+        histograms[name].extend_range(lo, hi)
     return quantize_folded(folded, options, histograms, metadata=metadata)
 
 
@@ -131,5 +138,4 @@ def warnings(graph: Graph, options: ClassicOptions,
         for name, p in parameters.items()
         if p.bias_stretch > 1.0
     ]
-    return [*found, *(choice.warning for choice in kernel_choices(graph, options.kernel)
-                      if choice.warning)]  # fmt: skip
+    return [*found, *kernel_warnings(kernel_choices(graph, options.kernel))]

@@ -58,18 +58,22 @@ class TidlClassic:
 
     @hookimpl
     def prepare(self, run: Run, graph: Graph) -> Model:
-        """Refuse layers the generation lacks."""
+        """Refuse layers the generation lacks; say constant operands as the layers they become."""
+        from nibblefit_tidl.caffe.rates import with_file_rates
+        from nibblefit_tidl.classic.constant_operands import as_scale_layers
         from nibblefit_tidl.devices import classic_device_named
         from nibblefit_tidl.inspection.settings import classic_setting, prepare
 
-        return prepare(run, graph, classic_setting(classic_device_named(run.part)))
+        setting = classic_setting(classic_device_named(run.part))
+        return with_file_rates(prepare(run, as_scale_layers(graph), setting), run.recipe)
 
     @hookimpl
     def inspect(self, graph: Graph, part: str, recipe: Recipe | None) -> Report:
         """Return what every layer would run as, or why not."""
+        from nibblefit_tidl.classic.constant_operands import as_scale_layers
         from nibblefit_tidl.inspection.reports import inspect_classic
 
-        return inspect_classic(graph, part, recipe, options_of(recipe))
+        return inspect_classic(as_scale_layers(graph), part, recipe, options_of(recipe))
 
     @hookimpl
     def train(self, run: Run, model: Model) -> Model:
@@ -97,9 +101,10 @@ class TidlClassic:
     @hookimpl
     def regularize(self, run: Run, model: Model) -> Sequence[TrainingPart]:
         """Add what the training stage in hand asks for: L2, L1, thresholds."""
+        from nibblefit_tidl.caffe.rates import with_rates
         from nibblefit_tidl.sparsity.regularizing import parts_for
 
-        return parts_for(run, model, run.options)
+        return with_rates(parts_for(run, model, run.options), model)
 
     @hookimpl
     def quantize(self, run: Run, model: Model) -> QuantizedGraph:

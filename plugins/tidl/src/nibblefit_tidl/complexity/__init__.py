@@ -1,7 +1,12 @@
 """What a network costs, by TI's own rules of counting: operations, and weights that are zero."""
 
 from nibblefit_tidl.complexity.macs import LayerMacs, convolution_macs, importer_gmac, mmac
-from nibblefit_tidl.complexity.sparsity import LayerSparsity, Sparsity, sparsity
+from nibblefit_tidl.complexity.sparsity import (
+    LayerSparsity,
+    Sparsity,
+    sparsity,
+    sparsity_of_codes,
+)
 
 __all__ = [
     "LayerMacs",
@@ -11,4 +16,5 @@ __all__ = [
     "importer_gmac",
     "mmac",
     "sparsity",
+    "sparsity_of_codes",
 ]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from nibblefit.ir.graph import Graph, Node
 from nibblefit.ir.ops import Op
+from nibblefit_tidl.complexity.weights import weights_of
 
 _HUNDREDTH = 10_000  # MACs in 0.01 million
 
@@ -38,11 +39,15 @@ class LayerMacs:
 
 
 def convolution_macs(graph: Graph) -> tuple[LayerMacs, ...]:
-    """Return every convolution in graph order; transposed ones are none, here as at TI."""
+    """Return every convolution in graph order; transposed ones are none, here as at TI.
+
+    Raises:
+        UnsupportedError: Weights are computed by another layer.
+    """
     found = []
     for node in graph.nodes:
         if node.op is Op.CONV:
-            weights = _size(graph, node.inputs[1])
+            weights = weights_of(graph, node).size
             found.append(LayerMacs(node.name, _convolution(graph, node), weights))
     return tuple(found)
 
@@ -79,14 +84,14 @@ def _size(graph: Graph, name: str) -> int:
 
 
 def _convolution(graph: Graph, node: Node) -> int:
-    weights = graph.constants[node.inputs[1]].shape
+    weights = weights_of(graph, node).shape
     pixels = math.prod(graph.shapes[node.output][1:])
     return pixels * math.prod(weights)
 
 
 def _transposed(graph: Graph, node: Node) -> int:
     """Count every input pixel times the kernel that it is spread with."""
-    weights = graph.constants[node.inputs[1]].shape
+    weights = weights_of(graph, node).shape
     return math.prod(graph.shapes[node.inputs[0]][1:]) * math.prod(weights)
 
 
@@ -103,7 +108,7 @@ def _elements(graph: Graph, node: Node) -> int:
 
 
 def _linear(graph: Graph, node: Node) -> int:
-    outputs, inputs = (int(size) for size in graph.constants[node.inputs[1]].shape)
+    outputs, inputs = (int(size) for size in weights_of(graph, node).shape)
     rows = _size(graph, node.output) // outputs
     return rows * (inputs * outputs + outputs)
 

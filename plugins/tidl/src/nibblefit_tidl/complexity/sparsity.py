@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
 from nibblefit.ir.graph import Graph, Node
 from nibblefit.ir.ops import Op
+from nibblefit.ir.quantized import QuantizedGraph, QuantizedNode
 from nibblefit_tidl.complexity.macs import convolution_macs
 
 
@@ -89,6 +91,27 @@ def sparsity(graph: Graph, masks: Mapping[str, npt.NDArray[np.bool_]] | None = N
     return Sparsity(tuple(layers))
 
 
-def feeds_only_softmax(readers: Sequence[Node]) -> bool:
+def sparsity_of_codes(graph: QuantizedGraph) -> Sparsity:
+    """Return the zeros of every convolution of an integer graph: codes that stand for exactly 0.
+
+    Layers count as in `sparsity`. There are at least as many zeros as in the float graph, because
+    weights of less than half a step become zero.
+    """
+    readers, layers = graph.consumers(), []
+    for node in graph.nodes:
+        name = node.inputs[1] if node.op is Op.CONV else ""
+        if name not in graph.constants or feeds_only_softmax(readers[node.output]):
+            continue
+        codes, form = graph.constants[name], graph.tensors[name].format
+        points = np.array(form.zero_point, np.int64)
+        if form.axis is not None:
+            points = points.reshape([-1 if axis == form.axis else 1 for axis in range(codes.ndim)])
+        pixels = prod(graph.tensors[node.output].shape[1:])
+        zeros = int((codes == points).sum())
+        layers.append(LayerSparsity(node.name, zeros, codes.size, pixels * codes.size))
+    return Sparsity(tuple(layers))
+
+
+def feeds_only_softmax(readers: Sequence[Node | QuantizedNode]) -> bool:
     """Return whether the readers of a convolution make it a classifier, which TI never counts."""
     return bool(readers) and all(node.op is Op.SOFTMAX for node in readers)

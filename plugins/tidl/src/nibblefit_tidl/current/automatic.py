@@ -22,7 +22,14 @@ from nibblefit.ir.quantized import QuantizedGraph
 from nibblefit.quantization.calibrate import run_batches
 from nibblefit.quantization.units import Unit
 from nibblefit_tidl.current.options import TidlOptions
-from nibblefit_tidl.current.precision import WIDE, Precision, candidates, mixed
+from nibblefit_tidl.current.precision import (
+    WIDE,
+    Precision,
+    candidates,
+    deconvolutions_beyond,
+    mixed,
+)
+from nibblefit_tidl.devices import Device
 
 #: Time of a layer with 16 bits, in times of the same with 8. Source: user guide, "double or more".
 WIDE_TIME = 2.0
@@ -35,7 +42,7 @@ _Frames = list[npt.NDArray[np.float32]]
 
 def choose_precision(
     graph: Graph, parts: tuple[Unit, ...], quantized: Callable[[Precision], QuantizedGraph], *,
-    frames: _Frames, options: TidlOptions, start: Precision,
+    frames: _Frames, options: TidlOptions, start: Precision, device: Device,
 ) -> Precision:  # fmt: skip
     """Return the widths with the least error under the factor on latency.
 
@@ -46,6 +53,7 @@ def choose_precision(
         frames: Inputs on which errors are measured.
         options: Names asked for, and the factor.
         start: Widths asked for by name; they stay and count.
+        device: Widths that it lacks are not tried.
     """
     assert options.mixed_precision_factor is not None
     times = unit_times(graph, parts)
@@ -58,7 +66,7 @@ def choose_precision(
         asked = (*options.output_feature_16bit_names, name)
         widths = mixed(graph, parts, asked, options.params_16bit_names)
         added = latency(parts, times, widths) - latency(parts, times, start)
-        if added > 0:
+        if added > 0 and not deconvolutions_beyond(parts, widths, device):
             gain = reference - measure(quantized(widths))
             ranked.append((gain / added, name))
     chosen: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, model_validator
 
+from nibblefit_tidl.front.options import FrontOptions
 from nibblefit_tidl.sparsity.options import StageOptions
 from nibblefit_tidl.tables.schema import Release
 
@@ -22,7 +23,7 @@ ScaleType = Literal[0, 1, 3, 4]
 Share = Annotated[float, Field(ge=0.0, lt=50.0)]
 
 
-class TidlOptions(StageOptions):
+class TidlOptions(FrontOptions, StageOptions):
     """Options of target `tidl`."""
 
     sparsify: bool = Field(

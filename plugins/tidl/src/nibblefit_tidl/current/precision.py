@@ -17,6 +17,7 @@ from nibblefit.ir.graph import Graph, frozen_mapping
 from nibblefit.ir.ops import Op
 from nibblefit.quantization.assign import AFFINE
 from nibblefit.quantization.units import Output, Unit
+from nibblefit_tidl.devices import Device
 
 #: Operators that may write another width than they read.
 CHANGERS = frozenset({
@@ -105,6 +106,37 @@ def _with_weights(by_name: Mapping[str, Unit], names: Iterable[str]) -> set[str]
                 hint="name the output of a convolution, linear layer or batch norm",
             )
     return {by_name[name].node.name for name in names}
+
+
+def deconvolutions_beyond(
+    parts: Iterable[Unit], precision: Precision, device: Device
+) -> tuple[str, ...]:
+    """Return the transposed convolutions that would have 16 bits on a device that lacks them."""
+    if device.wide_deconvolution:
+        return ()
+    return tuple(
+        unit.node.name for unit in parts
+        if unit.node.op is Op.CONV_TRANSPOSE and (
+            precision.of_weights(unit.node.name) == WIDE
+            or any(precision.of_tensor(n) == WIDE for n in (unit.node.inputs[0], *unit.tensors))
+        )
+    )  # fmt: skip
+
+
+def refuse_beyond(parts: Iterable[Unit], precision: Precision, device: Device) -> None:
+    """Refuse widths that a device does not have.
+
+    Raises:
+        RecipeError: A transposed convolution would have 16 bits.
+    """
+    found = deconvolutions_beyond(parts, precision, device)
+    if found:
+        raise RecipeError(
+            f"{device.name} has no transposed convolution of 16 bits, and "
+            f"{', '.join(repr(name) for name in found)} would have them",
+            hint="leave 8 bits to the layer and to what it reads, or resize instead "
+            "(interpolation and a convolution)",
+        )
 
 
 def candidates(parts: tuple[Unit, ...]) -> tuple[Unit, ...]:

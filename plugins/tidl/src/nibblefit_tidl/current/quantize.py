@@ -26,12 +26,15 @@ from nibblefit_tidl.current.automatic import choose_precision
 from nibblefit_tidl.current.bias_calibration import calibrate_biases
 from nibblefit_tidl.current.modes import BIAS_CALIBRATION, Mode, mode_of
 from nibblefit_tidl.current.options import TidlOptions
-from nibblefit_tidl.current.precision import Precision, mixed, uniform
+from nibblefit_tidl.current.precision import Precision, mixed, refuse_beyond, uniform
 from nibblefit_tidl.current.qat.ranges import ranges_of
 from nibblefit_tidl.current.ranges import Range, activation_ranges
 from nibblefit_tidl.current.settings import CodeSettings, settings_of
 from nibblefit_tidl.current.symmetric import assign_symmetric
 from nibblefit_tidl.devices import device_named
+from nibblefit_tidl.front.pixels import pixel_ranges
+from nibblefit_tidl.front.stage import on_pixels
+from nibblefit_tidl.qdq.functions import FUNCTIONS, functions_of
 
 TARGET_NAME = "tidl"
 
@@ -57,12 +60,14 @@ def quantize_model(run: Run, model: Model) -> QuantizedGraph:
     """Return the integer graph of a model; ranges that training used are kept."""
     options: TidlOptions = run.options
     mode = mode_of(device_named(run.part), options)
+    run, model = on_pixels(run, model)
+    given = {**ranges_of(model), **pixel_ranges(run.data, model.graph)}
     count = min(run.recipe.quantize.calibration_samples, len(run.data.split(Split.TRAIN)))
     batches = calibration_batches(run, model, count)
     metadata = {"class_names": list(run.data.class_names), "part": run.part}
     with run.reporter.progress("calibrating", count) as bar:
         result = quantize_network(
-            model.graph, mode, options, batches, given=ranges_of(model), metadata=metadata,
+            model.graph, mode, options, batches, given=given, metadata=metadata,
             on_batch=bar.advance, say=run.reporter.say,
         )  # fmt: skip
     for note in result.notes:
@@ -97,7 +102,7 @@ def quantize_network(
     precision = _precision(folded, parts, ranges, mode=mode, options=options, frames=frames)
     settings = settings_of(mode, options, precision)
     assignment, notes = assign(folded, parts, ranges, settings)
-    facts = _facts(mode, precision, ranges, metadata)
+    facts = {**_facts(mode, precision, ranges, metadata), FUNCTIONS: functions_of(parts)}
     result = lower(folded, parts, numerics, assignment, target=TARGET_NAME, metadata=facts)
     if mode.has(BIAS_CALIBRATION) and options.calibration_iterations:
         if say is not None:
@@ -131,9 +136,10 @@ def _precision(folded: Graph, parts: tuple[Unit, ...], ranges: Mapping[str, Rang
                options: TidlOptions,
                frames: list[npt.NDArray[np.float32]]) -> Precision:  # fmt: skip
     """Return the widths: one for all, those asked for by name, or chosen under a factor."""
-    if not mode.mixed:
-        return uniform(mode.bits)
-    named = mixed(folded, parts, options.output_feature_16bit_names, options.params_16bit_names)
+    named = uniform(mode.bits)
+    if mode.mixed:
+        named = mixed(folded, parts, options.output_feature_16bit_names, options.params_16bit_names)
+    refuse_beyond(parts, named, mode.device)
     if options.mixed_precision_factor is None:
         return named
     # Source: automatic mixed precision ranks on a quarter of the calibration frames.
@@ -145,7 +151,8 @@ def _precision(folded: Graph, parts: tuple[Unit, ...], ranges: Mapping[str, Rang
         found, _ = assign(folded, parts, ranges, settings_of(mode, options, precision))
         return lower(folded, parts, mode.numerics, found, target=TARGET_NAME)
 
-    return choose_precision(folded, parts, quantized, frames=ranking, options=options, start=named)
+    return choose_precision(folded, parts, quantized, frames=ranking, options=options, start=named,
+                            device=mode.device)  # fmt: skip
 
 
 def _facts(mode: Mode, precision: Precision, ranges: Mapping[str, Range],

@@ -67,10 +67,12 @@ class Tidl:
     @hookimpl
     def prepare(self, run: Run, graph: Graph) -> Model:
         """Refuse layers the device lacks; settings were checked with the recipe."""
+        from nibblefit_tidl.caffe.rates import with_file_rates
         from nibblefit_tidl.devices import device_named
         from nibblefit_tidl.inspection.settings import current_setting, prepare
 
-        return prepare(run, graph, current_setting(device_named(run.part), run.options))
+        prepared = prepare(run, graph, current_setting(device_named(run.part), run.options))
+        return with_file_rates(prepared, run.recipe)
 
     @hookimpl
     def inspect(self, graph: Graph, part: str, recipe: Recipe | None) -> Report:
@@ -111,11 +113,13 @@ class Tidl:
     @hookimpl
     def regularize(self, run: Run, model: Model) -> Sequence[TrainingPart]:
         """Add what the stage in hand asks for: L2, L1, thresholds, ranges frozen on schedule."""
+        from nibblefit_tidl.caffe.rates import with_rates
         from nibblefit_tidl.current.qat.phase import part_of
         from nibblefit_tidl.sparsity.regularizing import parts_for
 
         quantized = part_of(run, model)
-        return (*parts_for(run, model, run.options), *([quantized] if quantized else []))
+        parts = (*parts_for(run, model, run.options), *([quantized] if quantized else []))
+        return with_rates(parts, model)
 
     @hookimpl
     def quantize(self, run: Run, model: Model) -> QuantizedGraph:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import onnx
 
     from nibblefit.ir.graph import Graph
+    from nibblefit_tidl.devices import Device
+    from nibblefit_tidl.front.cost import FrontCost, Host
     from nibblefit_tidl.front.preprocessing import Preprocessing
 
 
@@ -32,6 +34,15 @@ def front(  # noqa: PLR0917 - options of a command
         str, typer.Option("--border", help="fold: refuse a padded first layer, or pad it.")
     ] = "refuse",
     part: Annotated[str, typer.Option("--part", help="Device for the cost estimate.")] = "",
+    host_clock: Annotated[
+        float | None,
+        typer.Option("--host-clock", help="GHz of one Arm core; unset: assumed by device."),
+    ] = None,
+    memory_bandwidth: Annotated[
+        float | None,
+        typer.Option("--memory-bandwidth", help="GB/s of memory; unset: assumed by device."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Put mean and scale into a model, so that it takes pixels of 0 to 255.
 
@@ -41,12 +52,11 @@ def front(  # noqa: PLR0917 - options of a command
 
     **Next:** compile the new model with add_data_convert_ops 3.
     """
-    from nibblefit.cli.output import write_line, write_table
     from nibblefit_tidl.devices import device_named
-    from nibblefit_tidl.front.cost import cost_table, front_costs
     from nibblefit_tidl.qdq.structure import load_model
 
     device = device_named(part)
+    host = _host(device, host_clock, memory_bandwidth)
     loaded = load_model(model)
     shape = _shape(loaded, model)
     given = _preprocessing(mean, scale, shape[0])
@@ -55,9 +65,39 @@ def front(  # noqa: PLR0917 - options of a command
         out.write_bytes(made.SerializeToString(deterministic=True))
     except OSError as problem:
         raise WorkspaceError(f"{out} cannot be written: {problem.strerror}") from problem
+    _show(line, out, _costs(shape, device, host, padding), as_json=as_json)
+
+
+def _host(device: Device, clock: float | None, bandwidth: float | None) -> Host:
+    from nibblefit_tidl.front.cost import Host, host_of
+
+    assumed = host_of(device)
+    return Host(assumed.clock_ghz if clock is None else clock,
+                assumed.bandwidth_gb_s if bandwidth is None else bandwidth)  # fmt: skip
+
+
+def _costs(shape: tuple[int, ...], device: Device, host: Host,
+           padding: int) -> tuple[FrontCost, ...]:  # fmt: skip
+    """Return the costs of an image, none of other inputs."""
+    from nibblefit_tidl.front.cost import front_costs
+
+    if len(shape) != 3 or min(shape) < 1:
+        return ()
+    return front_costs(shape, device, padding=padding, host=host)
+
+
+def _show(line: str, out: Path, costs: tuple[FrontCost, ...], *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from nibblefit.cli.output import write_json, write_line, write_table
+    from nibblefit_tidl.front.cost import cost_table
+
+    if as_json:
+        write_json({"model": str(out), "message": line, "costs": [asdict(one) for one in costs]})
+        return
     write_line(line)
-    if len(shape) == 3 and min(shape) > 0:
-        write_table(cost_table(front_costs(shape, device, padding=padding)))
+    if costs:
+        write_table(cost_table(costs))
 
 
 def _shape(loaded: onnx.ModelProto, path: Path) -> tuple[int, ...]:

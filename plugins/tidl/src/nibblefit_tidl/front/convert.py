@@ -16,6 +16,7 @@ from nibblefit_tidl.front.preprocessing import Preprocessing
 
 #: What TI appends to the name of the input.
 SUFFIX = "Net_IN"
+_CONVERTING = frozenset({"Cast", "Add", "Mul"})
 #: Most classes whose indices fit uint8.
 _INDICES = 256
 
@@ -51,6 +52,56 @@ def with_converters(model: onnx.ModelProto, given: Preprocessing, *,
     inferred = shape_inference.infer_shapes(found, check_type=True, strict_mode=True)
     onnx.checker.check_model(inferred)
     return inferred
+
+
+def without_converters(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the model between its converters, with float inputs; any other model as it is."""
+    found = onnx.ModelProto()
+    found.CopyFrom(model)
+    graph = found.graph
+    for value in graph.input:
+        if value.type.tensor_type.elem_type == TensorProto.UINT8 and value.name.endswith(SUFFIX):
+            _restore_input(graph, value)
+    for value in graph.output:
+        if value.type.tensor_type.elem_type == TensorProto.UINT8:
+            _restore_output(graph, value)
+    return found
+
+
+def _restore_input(graph: onnx.GraphProto, value: onnx.ValueInfoProto) -> None:
+    """Take out the chain from a pixel input to the old one: Cast, and Add and Mul by constants."""
+    old, name = value.name.removesuffix(SUFFIX), value.name
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    chain: list[onnx.NodeProto] = []
+    while name != old:
+        readers = [node for node in graph.node if name in node.input]
+        if len(readers) != 1 or readers[0].op_type not in _CONVERTING:
+            return
+        if any(given != name and given not in constants for given in readers[0].input):
+            return
+        chain.append(readers[0])
+        name = readers[0].output[0]
+    for node in chain:
+        graph.node.remove(node)
+    read = {given for node in graph.node for given in node.input}
+    for given in {given for node in chain for given in node.input} - read:
+        if given in constants:
+            graph.initializer.remove(constants[given])
+    made = {output for node in chain for output in node.output}
+    for inner in [found for found in graph.value_info if found.name in made]:
+        graph.value_info.remove(inner)
+    value.name = old
+    value.type.tensor_type.elem_type = TensorProto.FLOAT
+
+
+def _restore_output(graph: onnx.GraphProto, value: onnx.ValueInfoProto) -> None:
+    casts = [node for node in graph.node if node.name == f"{value.name}_cast"]
+    for cast in casts:
+        makers = [node for node in graph.node if cast.input[0] in node.output]
+        if len(makers) == 1 and makers[0].op_type == "ArgMax":
+            makers[0].output[0] = value.name
+            graph.node.remove(cast)
+            value.type.tensor_type.elem_type = TensorProto.INT64
 
 
 def _front(graph: onnx.GraphProto, new: str, old: str, given: Preprocessing,

@@ -16,6 +16,9 @@ from nibblefit_tidl.front.preprocessing import Preprocessing
 #: inElementType and outElementType. Source: stand-alone importer, list of keys.
 ELEMENT_TYPES = {(8, False): 0, (8, True): 1, (16, False): 2, (16, True): 3}
 
+#: addDataConvertToNet and add_data_convert_ops: conversions on the accelerator.
+INPUT, OUTPUT, BOTH_ENDS = 1, 2, 3
+
 
 class Where(StrEnum):
     """Where mean and scale are computed."""
@@ -61,27 +64,32 @@ class FrontNumbers:
             "inZeroPoint": [self.input_zero],
             "inTensorScale": [self.input_scale],
             "inDataNorm": [int(normalized)],
-            "outElementType": list(self.output_types),
-            "outZeroPoint": list(self.output_zeros),
-            "outTensorScale": list(self.output_scales),
             "addDataConvertToNet": self.convert_bits,
         }
+        if not self.convert_bits & OUTPUT:
+            found |= {"outElementType": list(self.output_types),
+                      "outZeroPoint": list(self.output_zeros),
+                      "outTensorScale": list(self.output_scales)}  # fmt: skip
         if normalized:
             found |= {"inMean": list(self.mean), "inScale": list(self.scale),
                       "foldPreBnConv2D": self.fold_pre_bn}  # fmt: skip
         return found
 
     def provider_options(self) -> dict[str, int]:
-        """Return the options of the ONNX Runtime provider."""
+        """Return the options of the ONNX Runtime provider.
+
+        Its models state the types of both ends themselves: the casts that lead there run on the
+        accelerator.
+        """
         return {
-            "advanced_options:add_data_convert_ops": self.convert_bits,
+            "advanced_options:add_data_convert_ops": BOTH_ENDS,
             "advanced_options:pre_batchnorm_fold": int(self.where is not Where.CONVERT),
         }
 
     @property
     def convert_bits(self) -> int:
-        """add_data_convert_ops: 1 input, 2 output, 3 both, 0 none."""
-        return 3 if self.where is Where.CONVERT else 0
+        """addDataConvertToNet: 1 input, 2 output, 3 both, 0 none."""
+        return BOTH_ENDS if self.where is Where.CONVERT else 0
 
 
 def front_numbers(graph: QuantizedGraph, given: Preprocessing, where: Where = Where.HOST,

@@ -11,7 +11,9 @@ from nibblefit_tidl.classic.options import ClassicOptions
 from nibblefit_tidl.complexity.macs import importer_gmac, mmac
 from nibblefit_tidl.complexity.sparsity import sparsity
 from nibblefit_tidl.current.options import TidlOptions
-from nibblefit_tidl.devices import classic_device_named, device_named
+from nibblefit_tidl.devices import ClassicDevice, Device, classic_device_named, device_named
+from nibblefit_tidl.front.options import FrontOptions
+from nibblefit_tidl.front.reporting import with_front_cost
 from nibblefit_tidl.inspection.latency import latency_report
 from nibblefit_tidl.inspection.layers import (
     data_bytes,
@@ -25,6 +27,7 @@ from nibblefit_tidl.inspection.partition import (
     stretches,
 )
 from nibblefit_tidl.inspection.settings import classic_setting, current_setting
+from nibblefit_tidl.latency.errors import error_table
 from nibblefit_tidl.tables.judging import Judgement, Setting, judge
 
 _UNESTIMATED = "no latency is estimated: TI has published none for these devices that it could fit"
@@ -32,15 +35,17 @@ _UNESTIMATED = "no latency is estimated: TI has published none for these devices
 
 def inspect_current(graph: Graph, part: str, recipe: Recipe | None, options: TidlOptions) -> Report:
     """Return layers, support, sizes and the predicted subgraphs for a C7x-MMA device."""
-    setting = current_setting(device_named(part), options)
+    device = device_named(part)
+    setting = current_setting(device, options)
     judgements = judge(graph, setting)
     found = stretches(judgements)
     base = _base(graph, part, recipe, setting, judgements)
     metrics = {**base.metrics, "subgraphs": float(sum(s.number > 0 for s in found))}
     findings = (*base.findings, partition_finding(found),
                 Finding("tidl.latency", Status.NOT_APPLICABLE, _UNESTIMATED))  # fmt: skip
-    return Report(base.subject, frozen_mapping(metrics), findings,
-                  (*base.tables, partition_table(found)))  # fmt: skip
+    report = Report(base.subject, frozen_mapping(metrics), findings,
+                    (*base.tables, partition_table(found)))  # fmt: skip
+    return _with_front(report, graph, device, options)
 
 
 def inspect_classic(
@@ -58,17 +63,25 @@ def inspect_classic(
             f"{len(graph.outputs)} outputs, but a network has {device.outputs} on this device",
             hint="join them: DetectionOutput behind detection heads, else a concatenation",
         ))  # fmt: skip
-    if not has_constant_weights(graph):
-        return Report(base.subject, frozen_mapping(metrics), tuple(findings), tuple(tables))
-    try:
-        latency = latency_report(graph, device, options.kernel)
-    except RecipeError as error:
-        findings += [_no_kernel(problem) for problem in error.problems]
-    else:
-        metrics |= latency.metrics
-        findings += latency.findings
-        tables.append(latency.table)
-    return Report(base.subject, frozen_mapping(metrics), tuple(findings), tuple(tables))
+    if has_constant_weights(graph):
+        try:
+            latency = latency_report(graph, device, options.kernel)
+        except RecipeError as error:
+            findings += [_no_kernel(problem) for problem in error.problems]
+        else:
+            metrics |= latency.metrics
+            findings += latency.findings
+            tables += (latency.table, error_table())
+    report = Report(base.subject, frozen_mapping(metrics), tuple(findings), tuple(tables))
+    return _with_front(report, graph, device, options)
+
+
+def _with_front(report: Report, graph: Graph, device: Device | ClassicDevice,
+                options: FrontOptions) -> Report:  # fmt: skip
+    """Return the report with the cost of normalizing, where there is one image to normalize."""
+    if len(graph.inputs) != 1:
+        return report
+    return with_front_cost(report, graph.shapes[graph.inputs[0]], device, options)
 
 
 def _base(

@@ -10,6 +10,8 @@ from nibblefit_tidl.classic.options import ClassicOptions
 from nibblefit_tidl.current.numerics import numerics_of as current_numerics
 from nibblefit_tidl.current.options import TidlOptions
 from nibblefit_tidl.devices import ClassicDevice, Device
+from nibblefit_tidl.front.stage import check_front
+from nibblefit_tidl.sparsity.options import StageOptions
 from nibblefit_tidl.tables.judging import Setting, judge, refuse
 
 
@@ -39,7 +41,7 @@ def classic_setting(device: ClassicDevice, options: ClassicOptions | None = None
 
 
 def prepare(run: Run, graph: Graph, setting: Setting) -> Model:
-    """Refuse what the device cannot run; change nothing else.
+    """Refuse what the device cannot run, and warn if the asked sparsity is out of reach.
 
     Raises:
         UnsupportedError: Lists every layer that cannot run, with reason and rewrite.
@@ -47,5 +49,22 @@ def prepare(run: Run, graph: Graph, setting: Setting) -> Model:
     """
     from nibblefit.defaults.prepare import prepare as core_prepare
 
-    refuse(judge(graph, setting), run.recipe.target.name, setting.device)
+    seen = check_front(run, graph)
+    refuse(judge(seen, setting), run.recipe.target.name, setting.device)
+    for line in _out_of_reach(run, graph):
+        run.reporter.warn(line)
     return core_prepare(run, graph, setting.numerics)
+
+
+def _out_of_reach(run: Run, graph: Graph) -> list[str]:
+    """Return why the sparse stage will end below its target; nothing where there is no stage."""
+    options: StageOptions = run.options
+    if not options.sparsify:
+        return []
+    from nibblefit_tidl.sparsity.reaching import obstacles
+    from nibblefit_tidl.sparsity.regularizing import planned_steps
+
+    highest = max(options.search, default=options.sparsity.target)
+    asked = options.sparsity.model_copy(update={"target": highest})
+    steps = planned_steps(run, "sparse")
+    return obstacles(graph, asked.schedule(steps), steps)

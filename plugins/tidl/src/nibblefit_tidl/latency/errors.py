@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from nibblefit.results import Table
 from nibblefit_tidl.latency.fitting import core_model, fit
 from nibblefit_tidl.latency.published import Core, Point, points
+
+CORES: tuple[Core, ...] = ("eve", "dsp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,19 @@ def note(core: Core) -> str:
         f"{max(map(abs, residuals)):.1%}), and by {mean_error(unseen):.1%} (at most "
         f"{max(map(abs, unseen)):.1%}) where the latency was left out of the fit"
     )
+
+
+def error_table() -> Table:
+    """Return what the estimates are off by, at every published latency of both cores."""
+    rows = tuple(
+        (error.point.name, core.upper(), error.point.milliseconds, f"{error.residual:+.1%}",
+         f"{error.left_out:+.1%}", f"{error.network_left_out:+.1%}")
+        for core in CORES
+        for error in point_errors(core)
+    )  # fmt: skip
+    columns = ("network", "core", "published ms", "estimate off by", "left out of the fit",
+               "network left out")  # fmt: skip
+    return Table("Published latencies", columns, rows)
 
 
 def _unseen(core: Core, others: list[Point], point: Point) -> float:

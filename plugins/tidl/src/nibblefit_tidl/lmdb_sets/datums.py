@@ -12,6 +12,8 @@ from nibblefit.errors import InputError, MissingExtraError
 from nibblefit_tidl.caffe.reading import parse_binary
 from nibblefit_tidl.caffe.schema import Message, new
 
+#: Field 1 with a length: the Datum inside an AnnotatedDatum. A Datum's field 1 is a number.
+_ANNOTATED = b"\x0a"
 #: What Pillow's decoders raise on damaged data.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError)
 
@@ -22,10 +24,16 @@ def read_datum(raw: bytes, where: str) -> Message:
     Raises:
         InputError: It is damaged, or holds an annotated picture.
     """
+    if raw.startswith(_ANNOTATED):
+        raise InputError(
+            f"{where} is an AnnotatedDatum, a picture with boxes, which this reader does not take",
+            hint="give the Pascal VOC folder that the database was made from (data.source = 'voc'; "
+            "Caffe's create_annoset reads one), or write classes with convert_imageset",
+        )
     message, unknown = parse_binary(raw, "Datum", where)
     if unknown and not (message.data or message.float_data):
         raise InputError(
-            f"{where} is no Datum but something else, such as an AnnotatedDatum",
+            f"{where} is no Datum but something else",
             hint="write the set with Caffe's convert_imageset; boxes go into VOC files",
         )
     return message

@@ -1,16 +1,9 @@
-"""What a layer should compute, in real numbers: with the file's scales, and with the device's.
-
-For a layer and the codes it reads, two unrounded results in steps of the output are needed to tell
-a tie from an error: `ideal`, the float formula of the QDQ model, and `device`, the integer formula
-with its rounded multipliers but without its last rounding. `noise` bounds what float32 arithmetic
-may add to `ideal`.
-"""
+"""What a layer should compute, in real numbers: with the file's scales, and with the device's."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,35 +11,19 @@ from nibblefit.fixed.apply import apply_steps
 from nibblefit.fixed.formats import FloatArray, Format, IntArray
 from nibblefit.fixed.operators.pooling import window_counts
 from nibblefit.fixed.quantize import per_channel
-from nibblefit.fixed.steps import Add, Divide, Mul, ShiftLeft, ShiftRight, Steps
 from nibblefit.ir.attributes import window_of
 from nibblefit.ir.execute import parameters_of
 from nibblefit.ir.ops import Op
 from nibblefit.ir.quantized import QuantizedGraph, QuantizedNode
 from nibblefit.ir.reference import FORMULAS
+from nibblefit_tidl.qdq.curves import CURVED, curved
+from nibblefit_tidl.qdq.expected import ROUNDOFF, Expected, unrounded
 from nibblefit_tidl.qdq.layers import AVERAGED, MOVED
 
-#: Unit roundoff of float32.
-ROUNDOFF = 2.0**-24
 #: Integers up to here, and sums of such, are exact in float32.
 EXACT = 2.0**24
 #: Roundings on the way that do not depend on the number of terms: both operands, bias, scale.
 _OTHER_ROUNDINGS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """Unrounded results of a layer in codes of its output, zero point included.
-
-    Attributes:
-        ideal: By the float formula.
-        device: By the integer formula before its last rounding.
-        noise: Bound on the float32 error of `ideal`.
-    """
-
-    ideal: FloatArray
-    device: FloatArray
-    noise: FloatArray
 
 
 def expected(graph: QuantizedGraph, node: QuantizedNode,
@@ -60,24 +37,9 @@ def expected(graph: QuantizedGraph, node: QuantizedNode,
         return _average(graph, node, tensors)
     if node.op in (Op.ADD, Op.SUB):
         return _sum(graph, node, tensors)
+    if node.op in CURVED:
+        return curved(graph, node, tensors)
     return _rescaled(graph, node, tensors)
-
-
-def unrounded(values: FloatArray | IntArray, steps: Steps) -> FloatArray:
-    """Return values after steps without rounding and saturation."""
-    found = np.asarray(values, np.float64)
-    for step in steps:
-        if isinstance(step, Add):
-            found = found + step.value
-        elif isinstance(step, Mul):
-            found = found * step.value
-        elif isinstance(step, ShiftLeft):
-            found = found * np.exp2(step.bits)
-        elif isinstance(step, ShiftRight):
-            found = found / np.exp2(step.bits)
-        elif isinstance(step, Divide):
-            found = found / step.divisor
-    return np.asarray(found, np.float64)
 
 
 def _products(graph: QuantizedGraph, node: QuantizedNode,

@@ -10,6 +10,7 @@ from nibblefit.fixed.steps import Clamp
 from nibblefit.ir.graph import Node, frozen_mapping
 from nibblefit.ir.ops import Op
 from nibblefit.ir.quantized import QuantizedGraph, QuantizedNode
+from nibblefit_tidl.qdq.functions import function_of
 from nibblefit_tidl.qdq.naming import raw_name, value_name
 
 #: Scale types that TI's tools read as prequantized models. Source: presets qat_v2 (4) and
@@ -19,12 +20,18 @@ SCALE_TYPES = (1, 4)
 RECTIFIED = frozenset({Op.CONV, Op.CONV_TRANSPOSE, Op.LINEAR, Op.MATMUL, Op.ADD, Op.SUB, Op.MUL})
 MOVED = frozenset({
     Op.MAX_POOL, Op.FLATTEN, Op.RESHAPE, Op.TRANSPOSE, Op.SLICE, Op.SPLIT, Op.RESIZE_NEAREST,
-    Op.PIXEL_SHUFFLE,
+    Op.PIXEL_SHUFFLE, Op.PAD,
 })  # fmt: skip
 AVERAGED = frozenset({Op.AVG_POOL, Op.GLOBAL_AVG_POOL})
-SUPPORTED = (
-    RECTIFIED | MOVED | AVERAGED | {Op.CONCAT, Op.RELU, Op.CLIP, Op.ABS, Op.IDENTITY, Op.ARGMAX}
-)
+SUPPORTED = RECTIFIED | MOVED | AVERAGED | {
+    Op.CONCAT, Op.RELU, Op.CLIP, Op.ABS, Op.IDENTITY, Op.ARGMAX, Op.TABLE, Op.LEAKY_RELU, Op.PRELU,
+    Op.SOFTMAX, Op.RESIZE_BILINEAR,
+}  # fmt: skip
+#: Why the other operators of the integer graph have no QDQ form.
+_REASONS = {
+    Op.SCALE_OFFSET: "is a batch norm of its own; prequantized models have batch norms folded, so "
+    "put it behind a convolution",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +76,26 @@ def _mode_problems(graph: QuantizedGraph) -> list[str]:
         return []
     if graph.target != "tidl":
         return [f"it was quantized for target '{graph.target}'; expected 'tidl'"]
-    wanted = "the tools take prequantized models with 1 (powers of two) or 4 (asymmetric)"
-    return [f"quantization_scale_type is {kind}; {wanted}"]
+    wanted = "the tools take prequantized ONNX models with 1 (powers of two) or 4 (asymmetric)"
+    why: dict[object, str] = {
+        0: "; the presets for prequantized models have no type for symmetric scales that are no "
+        "powers of two",
+        3: "; that type is for prequantized TensorFlow Lite models",
+    }
+    return [f"quantization_scale_type is {kind}; {wanted}{why.get(kind, '')}"]
 
 
 def _tensor_problems(graph: QuantizedGraph) -> list[str]:
     indices = {node.output for node in graph.nodes if node.op is Op.ARGMAX}
     made = (*graph.inputs, *(name for node in graph.nodes for name in node.outputs))
     wide = [name for name in made if graph.tensors[name].format.bits != 8 and name not in indices]
-    weights = [name for node in graph.nodes for name in node.inputs[1:2] if name in graph.constants
+    # Tables of functions are the device's own; the file has the function.
+    weights = [name for node in graph.nodes if node.op not in (Op.TABLE, Op.SOFTMAX)
+               for name in node.inputs[1:2] if name in graph.constants
                and graph.tensors[name].format.bits != 8]  # fmt: skip
     return [
-        f"'{name}' has {graph.tensors[name].format.bits} bits; QuantizeLinear of opset 17 has 8"
+        f"'{name}' has {graph.tensors[name].format.bits} bits; QuantizeLinear has 16 from opset 21 "
+        "on, and the tools read up to 19"
         for name in dict.fromkeys((*wide, *weights))
     ]
 
@@ -88,7 +103,10 @@ def _tensor_problems(graph: QuantizedGraph) -> list[str]:
 def _node_problems(graph: QuantizedGraph, node: QuantizedNode) -> list[str]:
     where = f"layer '{node.name}' ({node.op.value})"
     if node.op not in SUPPORTED:
-        return [f"{where} has no form between DequantizeLinear and QuantizeLinear"]
+        none = "has no form between DequantizeLinear and QuantizeLinear"
+        return [f"{where} {_REASONS.get(node.op, none)}"]
+    if node.op in (Op.TABLE, Op.LEAKY_RELU) and function_of(graph, node) is None:
+        return [f"{where} does not say which function it computes; quantize the network again"]
     if node.op is Op.LINEAR and len(graph.tensors[node.inputs[0]].shape) != 1:
         axes = len(graph.tensors[node.inputs[0]].shape)
         return [f"{where} takes a tensor of {axes} axes; Gemm takes vectors"]
@@ -106,6 +124,8 @@ def _node_problems(graph: QuantizedGraph, node: QuantizedNode) -> list[str]:
 def _chain(graph: QuantizedGraph, node: QuantizedNode) -> tuple[Node, ...]:
     inputs = tuple(n if n in graph.constants else value_name(graph, n) for n in node.inputs)
     outputs = tuple(n if node.op is Op.ARGMAX else raw_name(n) for n in node.outputs)
+    if node.op in (Op.TABLE, Op.LEAKY_RELU, Op.SOFTMAX, Op.PAD):
+        return (_function(graph, node, inputs[:1], outputs),)
     rectifier = _rectifier(graph, node)
     if rectifier is None:
         return (Node(node.name, node.op, inputs, outputs, node.attributes, node.name),)
@@ -118,6 +138,20 @@ def _chain(graph: QuantizedGraph, node: QuantizedNode) -> tuple[Node, ...]:
         Node(node.name, node.op, inputs, (middle,), node.attributes, node.name),
         Node(name, op, (middle,), outputs, frozen_mapping(attributes), name),
     )
+
+
+def _function(graph: QuantizedGraph, node: QuantizedNode, inputs: tuple[str, ...],
+              outputs: tuple[str, ...]) -> Node:  # fmt: skip
+    """Return the float node of a function, or of padding with its real value."""
+    op, attributes = node.op, node.attributes
+    function = function_of(graph, node)
+    if function is not None:
+        op, attributes = function.op, function.attributes
+    elif node.op is Op.PAD:
+        fmt = graph.tensors[node.inputs[0]].format
+        code = int(attributes.get("value", 0)) - fmt.zero_point[0]
+        attributes = frozen_mapping({**attributes, "value": code * float(fmt.scale.values()[0])})
+    return Node(node.name, op, inputs, outputs, attributes, node.name)
 
 
 def _rectifier(graph: QuantizedGraph, node: QuantizedNode) -> tuple[Op, dict[str, float]] | None:

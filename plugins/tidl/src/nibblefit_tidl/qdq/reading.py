@@ -17,6 +17,7 @@ import onnx
 from nibblefit.errors import InputError, UnsupportedError
 from nibblefit.fixed.formats import Format, Scale
 from nibblefit.ir.graph import Graph, Node
+from nibblefit.ir.ops import Op
 from nibblefit.ir.quantized import QuantizedGraph
 from nibblefit.nn.onnx_import.importer import MALFORMED, Importer
 from nibblefit.nn.problems import unsupported
@@ -26,6 +27,7 @@ from nibblefit.quantization.units import AVERAGES, Output, Unit, units
 from nibblefit.quantization.weights import Codes
 from nibblefit_tidl.current.numerics import numerics_of
 from nibblefit_tidl.devices import AM68A, TDA4VM
+from nibblefit_tidl.qdq.functions import FUNCTIONS, functions_of
 from nibblefit_tidl.qdq.structure import (
     DEQUANTIZE,
     PAIR,
@@ -33,7 +35,7 @@ from nibblefit_tidl.qdq.structure import (
     Structure,
     attribute,
     is_power_of_two,
-    load_model,
+    load_qdq,
     place_of,
     structure_of,
 )
@@ -54,7 +56,7 @@ def read_qdq(path: Path | str) -> QuantizedGraph:
         InputError: The file is damaged, or a pair is missing or inconsistent.
         UnsupportedError: It holds operators that cannot be represented.
     """
-    return graph_of(load_model(path), Path(path).stem)
+    return graph_of(load_qdq(path), Path(path).stem)
 
 
 def graph_of(model: onnx.ModelProto, name: str = "network") -> QuantizedGraph:
@@ -73,7 +75,8 @@ def graph_of(model: onnx.ModelProto, name: str = "network") -> QuantizedGraph:
                 f"tensor '{tensor}' has another scale or zero point than its layer's input",
                 hint="maxima, reshapes and rectified layers have one pair, behind them",
             )
-    facts = {"quantization_scale_type": kind, "tensor_bits": 8, QDQ_TENSORS: reader.codes}
+    facts = {"quantization_scale_type": kind, "tensor_bits": 8, QDQ_TENSORS: reader.codes,
+             FUNCTIONS: functions_of(parts)}  # fmt: skip
     return lower(reader.graph, parts, numerics, done, target="tidl", metadata=facts)
 
 
@@ -122,6 +125,8 @@ class _Reader:
         if unit.output is not Output.FIXED and tensor not in self.formats:
             raise InputError(f"what layer '{unit.node.name}' makes is not quantized",
                              hint="put QuantizeLinear and DequantizeLinear behind it")  # fmt: skip
+        if unit.node.op is Op.SOFTMAX and tensor in self.formats:
+            return replace(unit, output=Output.CALIBRATED)
         if unit.node.op not in AVERAGES or self.is_power_of_two:
             return unit
         kept = self.formats[tensor] == self.formats.get(unit.node.inputs[0])

@@ -125,6 +125,13 @@ def structure_of(model: onnx.ModelProto) -> Structure:
     return Structure(model, tuple(nodes), constants)
 
 
+def load_qdq(path: Path | str) -> onnx.ModelProto:
+    """Return the model of a file without data-convert layers at its ends; see `load_model`."""
+    from nibblefit_tidl.front.convert import without_converters
+
+    return without_converters(load_model(path))
+
+
 def load_model(path: Path | str) -> onnx.ModelProto:
     """Return a model with its external data.
 

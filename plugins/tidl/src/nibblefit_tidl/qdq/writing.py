@@ -130,6 +130,14 @@ class QdqWriter(Writer):
         codes = self.quantized.constants[name]
         return self._dequantized(name, codes.astype(np.int8 if fmt.signed else np.uint8), fmt)
 
+    def reshaped(self, name: str, shape: Shape) -> str:
+        """Write a constant of the layer in hand in another shape, as integers."""
+        if self._layer is None or name not in self.quantized.constants:
+            return super().reshaped(name, shape)
+        fmt = self.quantized.tensors[name].format
+        codes = self.quantized.constants[name].reshape(shape)
+        return self._dequantized(name, codes.astype(np.int8 if fmt.signed else np.uint8), fmt)
+
     def _dequantized(self, name: str, codes: npt.NDArray[Any], fmt: Format,
                      owner: str = "") -> str:  # fmt: skip
         """Write codes and their DequantizeLinear, once; biases once per layer."""

@@ -13,7 +13,8 @@ STAGE = "regularization"
 L2, L1, SPARSE = "l2", "l1", "sparse"
 
 _STAGES: dict[str, JsonValue] = {"read_by": ["initial", "l1", "sparse"]}
-_LAST: dict[str, JsonValue] = {"read_by": ["sparse"]}
+#: Preparation says whether it can be reached; its result does not depend on it.
+_LAST: dict[str, JsonValue] = {"read_by": ["prepare", "sparse"]}
 Strength = Annotated[float, Field(ge=0.0, le=1.0)]
 
 

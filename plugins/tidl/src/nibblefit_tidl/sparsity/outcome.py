@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import prod
 
@@ -31,17 +31,19 @@ def train_stage(run: Run, model: Model, train: Train) -> Model:
     return trained
 
 
-def with_sparsity(report: Report, model: Model) -> Report:
-    """Return a report with the three figures, and a table with every convolution's."""
-    found = sparsity(model.graph, model.masks)
-    if found.by_weights == 0.0:
-        return report
+def with_sparsity(report: Report, found: Sparsity, reasons: Mapping[str, str]) -> Report:
+    """Return a report with the three figures, and a table with every convolution's.
+
+    Args:
+        report: What was measured.
+        found: The zeros.
+        reasons: Layer → whether it is thresholded, or why not.
+    """
     metrics = {
         "sparsity_of_convolutions": found.by_weights,
         "sparsity_layer_mean": found.layer_mean,
         "sparsity_by_macs": found.by_macs,
     }
-    reasons = {layer.name: layer.reason or "thresholded" for layer in convolutions(model.graph)}
     rows = tuple(
         (layer.name, layer.weights, layer.zeros, layer.share, reasons.get(layer.name, ""))
         for layer in found.layers

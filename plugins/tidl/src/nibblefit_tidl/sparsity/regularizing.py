@@ -96,9 +96,9 @@ def weight_names(graph: Graph) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name in graph.constants))
 
 
-def planned_steps(run: Run) -> int:
-    """Return the optimizer steps of the step in hand."""
-    settings = run.recipe.train_for(run.step)
+def planned_steps(run: Run, step: str = "") -> int:
+    """Return the optimizer steps of a training step of the plan, by default of the one in hand."""
+    settings = run.recipe.train_for(step or run.step)
     count = len(run.data.split(Split.TRAIN))
     plan = BatchPlan(count, settings.batch_size, run.seed, settings.processes)
     return plan.steps * settings.epochs

@@ -18,6 +18,7 @@ from nibblefit.run import Reporter, Run
 from nibblefit.runner import RecipeSources, SilentReporter, make_manager, make_setting
 from nibblefit.runner.ingredients import seed_of
 from nibblefit.workspace import OpenRun, open_run
+from nibblefit_tidl.front.stage import on_pixels
 
 CLASSIC, CURRENT = "tidl-classic", "tidl"
 #: Folder inside the run folder that triage writes to.
@@ -79,6 +80,7 @@ def open_subject(folder: Path | str, reporter: Reporter | None = None) -> Subjec
         data=sources.data(recipe, info),
     )  # fmt: skip
     model = opened.model(source)
+    run, model = on_pixels(run, model)
     return Subject(run, model, fold(model.graph), opened.graph(step), place, step)
 
 

@@ -31,6 +31,7 @@ from nibblefit_tidl.current.options import TidlOptions
 from nibblefit_tidl.current.qat.ranges import ranges_of
 from nibblefit_tidl.current.quantize import quantize_network
 from nibblefit_tidl.devices import device_named
+from nibblefit_tidl.front.pixels import pixel_ranges
 from nibblefit_tidl.stages import drop_budget
 from nibblefit_tidl.triage.differences import Frames, decibels, scored_tensors
 from nibblefit_tidl.triage.opening import Subject
@@ -180,9 +181,13 @@ class _Trial:
         options: TidlOptions = own.model_copy(update=changes)
         made = quantize_network(
             self.subject.model.graph, mode_of(device_named(self.run.part), options), options,
-            self._calibration(), given=ranges_of(self.subject.model), say=self.run.reporter.say,
+            self._calibration(), given=self._given(), say=self.run.reporter.say,
         )  # fmt: skip
         return made.graph, note
+
+    def _given(self) -> dict[str, tuple[float, float]]:
+        model = self.subject.model
+        return {**ranges_of(model), **pixel_ranges(self.run.data, model.graph)}
 
     def _calibration(self) -> list[Frames]:
         if not self._batches:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nibblefit.errors import RecipeError
 from nibblefit.ir.graph import Graph
 from nibblefit.ir.quantized import QuantizedGraph
 from nibblefit_tidl.classic.kernels import KERNEL_TYPES, KernelChoice
 from nibblefit_tidl.classic.merging import merged_layers
 from nibblefit_tidl.classic.options import ClassicOptions
 from nibblefit_tidl.configuration.classic import ClassicImport
+from nibblefit_tidl.devices import ClassicDevice
+from nibblefit_tidl.latency.placement import DATA, DSP, EVE, placement
 
 NETWORK, WEIGHTS, CONFIG, SAMPLES = "net.prototxt", "net.caffemodel", "import.txt", "frames.y"
 #: What the importer writes, and the vendor's program that it starts.
@@ -22,7 +25,7 @@ _FACTOR = 255.0
 
 def classic_config(
     network: Graph, graph: QuantizedGraph, options: ClassicOptions, frames: int,
-    kernels: Sequence[KernelChoice],
+    kernels: Sequence[KernelChoice], *, groups: Sequence[int] = (),
 ) -> ClassicImport:  # fmt: skip
     """Return the configuration.
 
@@ -32,6 +35,7 @@ def classic_config(
         options: Options of the target.
         frames: Number of calibration frames in the raw sample file.
         kernels: Kernel of every convolution.
+        groups: Processor of every row of the importer's table; empty leaves the key out.
     """
     form = graph.tensors[graph.inputs[0]].format
     channels, *spatial = network.shapes[network.inputs[0]]
@@ -42,6 +46,7 @@ def classic_config(
         quant_round_add=options.round_add,
         num_param_bits=options.parameter_bits,
         conv2d_kernel_type=_kernel_types(network, kernels),
+        **({"layers_group_id": tuple(groups)} if groups else {}),
         in_element_type=int(form.signed),
         in_quant_factor=max(1, round(_FACTOR / float(form.scale.values()[0]))),
         raw_sample_in_data=1,
@@ -57,6 +62,23 @@ def classic_config(
         output_net_file=OUT_NETWORK,
         output_params_file=OUT_WEIGHTS,
     )
+
+
+def group_ids(network: Graph, device: ClassicDevice, options: ClassicOptions) -> tuple[int, ...]:
+    """Return layersGroupId: the processor of every row of the importer's table.
+
+    Raises:
+        RecipeError: The device does not have the core that the options ask for.
+    """
+    cores = {"eve": (EVE, device.eves), "dsp": (DSP, device.dsps)}
+    if options.cores == "best":
+        return placement(network, device, options.kernel).group_ids
+    core, count = cores[options.cores]
+    if not count:
+        raise RecipeError(f"{device.name} has no {options.cores.upper()}",
+                          hint='set target.cores = "best"')  # fmt: skip
+    inner = (core,) * len(merged_layers(network))
+    return (*(DATA,) * len(network.inputs), *inner, *(DATA,) * len(network.outputs))
 
 
 def _kernel_types(network: Graph, kernels: Sequence[KernelChoice]) -> tuple[int, ...]:

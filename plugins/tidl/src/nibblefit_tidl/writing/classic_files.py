@@ -16,12 +16,14 @@ from nibblefit_tidl.classic.numerics import numerics_of
 from nibblefit_tidl.classic.options import ClassicOptions
 from nibblefit_tidl.configuration.classic import classic_text
 from nibblefit_tidl.devices import classic_device_named
+from nibblefit_tidl.front.stage import frame_run, front_of
 from nibblefit_tidl.writing.classic_config import (
     CONFIG,
     NETWORK,
     SAMPLES,
     WEIGHTS,
     classic_config,
+    group_ids,
 )
 from nibblefit_tidl.writing.classic_readme import classic_readme
 from nibblefit_tidl.writing.folder import Folder
@@ -45,9 +47,10 @@ def write_classic(run: Run, graph: QuantizedGraph) -> Artifact:
     options: ClassicOptions = run.options
     network, device = float_network(run), classic_device_named(run.part)
     count = min(MOST_FRAMES, run.recipe.quantize.calibration_samples)
-    frames = calibration_frames(run, count)
+    frames = calibration_frames(frame_run(run), count)
     kernels = kernel_choices(network, options.kernel)
-    config = classic_config(network, graph, options, len(frames), kernels)
+    config = classic_config(network, graph, options, len(frames), kernels,
+                            groups=group_ids(network, device, options))  # fmt: skip
     folder = Folder(run.folder)
     write_caffe(network, run.folder / NETWORK, run.folder / WEIGHTS)
     folder.adopt("prototxt", NETWORK)
@@ -56,7 +59,11 @@ def write_classic(run: Run, graph: QuantizedGraph) -> Artifact:
     folder.add("sample", SAMPLES, _raw(graph, options, frames))
     ranges = {name: list(found) for name, found in graph.metadata["ranges"].items()}
     folder.add("ranges", RANGES, json.dumps(ranges, indent=1) + "\n")
-    folder.add("readme", README, classic_readme(network, graph, config, options, device))
+    folder.add(
+        "readme",
+        README,
+        classic_readme(network, graph, config, options, device, front=front_of(run)),
+    )
     notes = {"command": f"tidl_model_import.out {CONFIG}", "part": device.name,
              "frames": len(frames)}  # fmt: skip
     return folder.artifact(graph, run.part, notes)

@@ -17,6 +17,8 @@ from nibblefit_tidl.classic.numerics import PRESETS
 from nibblefit_tidl.classic.options import ClassicOptions
 from nibblefit_tidl.configuration.classic_model import ClassicImport
 from nibblefit_tidl.devices import ClassicDevice
+from nibblefit_tidl.front.numbers import Where
+from nibblefit_tidl.front.stage import Front
 from nibblefit_tidl.writing.classic_config import (
     CONFIG,
     NETWORK,
@@ -33,16 +35,17 @@ _SLOW_ON_EVE = frozenset({Op.SOFTMAX})
 
 def classic_readme(
     network: Graph, graph: QuantizedGraph, config: ClassicImport, options: ClassicOptions,
-    device: ClassicDevice,
+    device: ClassicDevice, *, front: Front | None = None,
 ) -> str:  # fmt: skip
     """Return the text."""
     return "\n".join((
-        _files(network, graph, config), _import(network, config), _run_time(options),
-        _board(device), _placing(network),
+        _files(network, graph, config, front), _import(network, config), _run_time(options),
+        _board(device), _placing(network, config),
     ))  # fmt: skip
 
 
-def _files(network: Graph, graph: QuantizedGraph, config: ClassicImport) -> str:
+def _files(network: Graph, graph: QuantizedGraph, config: ClassicImport,
+           front: Front | None) -> str:  # fmt: skip
     form = graph.tensors[graph.inputs[0]].format
     shape = " x ".join(map(str, network.shapes[network.inputs[0]]))
     step = float(form.scale.values()[0])
@@ -55,10 +58,23 @@ def _files(network: Graph, graph: QuantizedGraph, config: ClassicImport) -> str:
 | `{SAMPLES}` | {config.num_sample_in_data} training samples as raw {form.name} codes, planar |
 | `ranges.json` | lowest and highest value of every tensor, as calibration measured them |
 
-The input is {shape} of {form.name}; one code is {step:.9g}.
+The input is {shape} of {form.name}; one code is {step:.9g}.{_normalized(front)}
 Weights have {config.num_param_bits} bits, unsigned with an offset, so that a weight of zero stays
 exactly zero and EVE can skip it.
 """
+
+
+def _normalized(front: Front | None) -> str:
+    if front is None:
+        return ""
+    place = ("the weights of the first layer" if front.where is Where.FOLD
+             else "a Scale layer in front")  # fmt: skip
+    means, scales = (", ".join(f"{entry:.9g}" for entry in entries)
+                     for entries in (front.given.mean, front.given.scale))  # fmt: skip
+    return (
+        f" Codes are pixels: mean ({means})\nand scale ({scales}) are in {place}; the application "
+        "must not\nnormalize, and no preProcType with a mean may be used."
+    )
 
 
 def _import(network: Graph, config: ClassicImport) -> str:
@@ -130,14 +146,18 @@ systemctl status ti-mct-daemon.service
 """
 
 
-def _placing(network: Graph) -> str:
+def _placing(network: Graph, config: ClassicImport) -> str:
+    groups = config.layers_group_id
+    eve, dsp = (sum(group == core for group in groups) for core in (1, 2))
     slow = [node.name for node in network.nodes if node.op in _SLOW_ON_EVE]
     note = (f"This network has {', '.join(f'`{name}`' for name in slow)}: place it there."
             if slow else "This network has none.")  # fmt: skip
+    if dsp and not eve:
+        note = "Here everything is on the DSP."
     return f"""## Placing layers on EVE and DSP
 
 `layersGroupId` gives every row of the importer's table a processor: 0 the data layers at both ends,
-1 EVE, 2 DSP; each group is one run of neighbours. Without the key all layers run on one kind of
-core. EVE computes softmax and detection output in emulated floating point; put them on the DSP.
-{note}
+1 EVE, 2 DSP; each group is one run of neighbours, and there are as many numbers as rows. Here {eve}
+layers are on EVE and {dsp} on the DSP. Without the key all layers run on one kind of core. EVE
+computes softmax and detection output in emulated floating point; put them on the DSP. {note}
 """

@@ -14,9 +14,11 @@ from nibblefit_tidl.configuration.provider import options_text
 from nibblefit_tidl.current.modes import mode_of
 from nibblefit_tidl.current.options import TidlOptions
 from nibblefit_tidl.devices import Device, device_named
+from nibblefit_tidl.front.stage import frame_run
 from nibblefit_tidl.writing.current_readme import current_readme
 from nibblefit_tidl.writing.folder import Folder
 from nibblefit_tidl.writing.frames import add_frames, calibration_frames
+from nibblefit_tidl.writing.front_files import TRAINED, front_files
 from nibblefit_tidl.writing.models import MAKERS, Making, NotWritten, WrittenModel
 from nibblefit_tidl.writing.preprocessing import pixels_text
 from nibblefit_tidl.writing.reference import float_network
@@ -35,14 +37,15 @@ def write_current(run: Run, graph: QuantizedGraph) -> Artifact:
     device = device_named(run.part)
     network = float_network(run)
     count = min(run.recipe.quantize.calibration_samples, options.calibration_frames)
-    frames = calibration_frames(run, count)
-    making = Making(network, graph, mode_of(device, options), options, len(frames))
+    front = front_files(run, graph)
+    frames = calibration_frames(frame_run(run), count)
+    making = Making(network, graph, mode_of(device, options), options, len(frames), front)
     made = [maker(making) for maker in MAKERS]
     models = [one for one in made if isinstance(one, WrittenModel)]
     folder = Folder(run.folder)
     for model in models:
         _add_model(folder, model, device)
-    add_frames(folder, frames)
+    add_frames(folder, frames, pixels=front.front is not None)
     channels = network.shapes[network.inputs[0]][0]
     pixels = pixels_text(run, channels)
     if pixels is not None:
@@ -50,7 +53,8 @@ def write_current(run: Run, graph: QuantizedGraph) -> Artifact:
     folder.add("script", SCRIPT, script_text())
     _add_integers(folder, graph)
     left_out = [one for one in made if isinstance(one, NotWritten)]
-    folder.add("readme", README, current_readme(network, models, left_out, device, len(frames)))
+    folder.add("readme", README, current_readme(network, models, left_out, device, len(frames),
+                                                front=front.front))  # fmt: skip
     notes = {
         "command": f"python {SCRIPT} compile {models[-1].name}",
         "part": device.name,
@@ -84,6 +88,8 @@ def script_text() -> str:
 
 def _add_model(folder: Folder, model: WrittenModel, device: Device) -> None:
     folder.add(model.name, f"{model.name}.onnx", model.content)
+    if model.imported is not None:
+        folder.add(TRAINED, f"{TRAINED}.onnx", model.imported)
     text = options_text(model.provider, device)
     folder.add(f"{model.name}_options", f"{model.name}_options.json", text)
     if model.importer is not None:

@@ -11,26 +11,31 @@ from collections.abc import Sequence
 from nibblefit.ir.graph import Graph
 from nibblefit_tidl.configuration.provider_rules import FEWEST_FRAMES, provider_advice
 from nibblefit_tidl.devices import Device
+from nibblefit_tidl.front.stage import Front
+from nibblefit_tidl.writing.front_files import TRAINED
 from nibblefit_tidl.writing.models import NotWritten, WrittenModel
 
 
 def current_readme(network: Graph, models: Sequence[WrittenModel],
-                   left_out: Sequence[NotWritten], device: Device, frames: int) -> str:  # fmt: skip
+                   left_out: Sequence[NotWritten], device: Device, frames: int, *,
+                   front: Front | None = None) -> str:  # fmt: skip
     """Return the text."""
     return "\n".join((
-        _files(network, models, left_out, device, frames), _compile(models), _run(models[-1]),
-        _importer(models), _wrong(device),
+        _files(network, models, left_out, device, frames, front=front), _compile(models),
+        _run(models[-1]), _importer(models), _wrong(device),
     ))  # fmt: skip
 
 
 def _files(network: Graph, models: Sequence[WrittenModel], left_out: Sequence[NotWritten],
-           device: Device, frames: int) -> str:  # fmt: skip
+           device: Device, frames: int, *, front: Front | None) -> str:  # fmt: skip
     rows = []
     for model in models:
         rows += [
             f"| `{model.name}.onnx` | {model.title} |",
             f"| `{model.name}_options.json` | options for ONNX Runtime's TIDL provider |",
         ]
+        if model.imported is not None:
+            rows.append(f"| `{TRAINED}.onnx` | the network as it was trained, for the importer |")
         if model.importer is not None:
             rows.append(f"| `{model.name}_import.txt` | the same for the stand-alone importer |")
     notes = [
@@ -44,18 +49,33 @@ def _files(network: Graph, models: Sequence[WrittenModel], left_out: Sequence[No
     notes += [f"* There is no `{one.name}.onnx`: {one.reason}." for one in left_out]
     mind = "\n".join(["", *notes, ""]) if notes else ""
     shape = " x ".join(map(str, network.shapes[network.inputs[0]]))
+    kind = "float32" if front is None else "uint8"
     return f"""# {network.name} for TIDL on {device.name.upper()} ({device.soc})
 
 | file | what |
 |---|---|
 {chr(10).join(rows)}
-| `calibration/` | {frames} training samples as raw float32, and the list of them |
+| `calibration/` | {frames} training samples as raw {kind}, and the list of them |
 | `pixels.json` | mean and scale for `--images`, where the data are 8-bit pictures |
 | `run_model.py` | compiles and runs any of the models; `--help` explains it |
 | `integers/` | the integer network as it was evaluated, for nibblefit |
 
-The input is 1 x {shape}, float32; the accelerator converts it (`add_data_convert_ops` 3), not ARM.
+{_input(shape, front)}
 {mind}"""
+
+
+def _input(shape: str, front: Front | None) -> str:
+    converts = "the accelerator converts it (`add_data_convert_ops` 3), not ARM."
+    if front is None:
+        return f"The input is 1 x {shape}, float32; {converts}"
+    place = ("in the weights of the first layer" if front.inside
+             else "in layers in front of the network, on the accelerator")  # fmt: skip
+    means, scales = (", ".join(f"{entry:.9g}" for entry in entries)
+                     for entries in (front.given.mean, front.given.scale))  # fmt: skip
+    return (
+        f"The input is 1 x {shape}, uint8: pixels of 0 to 255 as they are;\n{converts}\n"
+        f"Mean ({means}) and scale ({scales}) are {place}:\nthe application must not normalize."
+    )
 
 
 def _compile(models: Sequence[WrittenModel]) -> str:

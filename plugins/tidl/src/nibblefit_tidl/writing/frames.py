@@ -41,9 +41,10 @@ def frame_codes(graph: QuantizedGraph, numerics: Numerics, frames: FloatConstant
     return quantize(frames.astype(np.float64), form, numerics.inputs.rounding)
 
 
-def add_frames(folder: Folder, frames: FloatConstant) -> None:
-    """Write every frame as raw little-endian float32, and a list of their paths."""
+def add_frames(folder: Folder, frames: FloatConstant, *, pixels: bool = False) -> None:
+    """Write every frame as raw little-endian float32, or as bytes, and a list of their paths."""
+    kind = "u1" if pixels else "<f4"
     names = [f"{FRAMES}/{index:04d}.bin" for index in range(len(frames))]
     for name, frame in zip(names, frames, strict=True):
-        folder.add("frame", name, np.ascontiguousarray(frame, "<f4").tobytes())
+        folder.add("frame", name, np.ascontiguousarray(frame, kind).tobytes())
     folder.add("calibration", LIST, "".join(f"{name}\n" for name in names))

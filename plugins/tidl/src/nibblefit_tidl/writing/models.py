@@ -16,6 +16,7 @@ from nibblefit_tidl.configuration.provider_model import ProviderOptions
 from nibblefit_tidl.current.modes import Mode
 from nibblefit_tidl.current.options import TidlOptions
 from nibblefit_tidl.writing.float_onnx import fixed_onnx, onnx_bytes
+from nibblefit_tidl.writing.front_files import FrontFiles
 from nibblefit_tidl.writing.importer_settings import float_import, qdq_import
 from nibblefit_tidl.writing.provider_settings import float_options, qdq_options
 
@@ -25,11 +26,12 @@ class Making:
     """What a form is made from.
 
     Attributes:
-        network: The folded float graph.
+        network: The folded float graph, with its front inside if it has one there.
         graph: The integer graph made of it.
         mode: The quantization.
         options: Options of the target.
         frames: Number of calibration frames in the folder.
+        front: What the files say about input and output.
     """
 
     network: Graph
@@ -37,6 +39,7 @@ class Making:
     mode: Mode
     options: TidlOptions
     frames: int
+    front: FrontFiles = field(default_factory=FrontFiles)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class WrittenModel:
         name: Stem of its files and role of its ONNX file.
         title: What it is and when to take it, one sentence.
         content: The ONNX file.
+        imported: The ONNX file for the stand-alone importer, where that normalizes by itself.
         provider: Options for ONNX Runtime's TIDL provider.
         importer: Configuration of the stand-alone importer, None where that cannot express it.
         notes: What to mind, one sentence each.
@@ -58,6 +62,7 @@ class WrittenModel:
     provider: ProviderOptions
     importer: RtImport | None
     notes: tuple[str, ...] = field(default=())
+    imported: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +90,14 @@ def float_model(making: Making) -> WrittenModel:
             "The network was trained with quantization in the loop; this form leaves the trained "
             "ranges behind and is calibrated anew. Take the QDQ form, which carries them."
         )
+    parts = (making.network, making.graph, making.mode, making.options, making.frames)
+    trained = making.front.trained
     return WrittenModel(
         "float", "float network, calibrated by TI's tools on the frames of this folder",
-        onnx_bytes(fixed_onnx(making.network)),
-        float_options(making.network, making.graph, making.mode, making.options, making.frames),
-        float_import(making.network, making.graph, making.mode, making.options, making.frames),
-        tuple(notes),
+        onnx_bytes(making.front.converted(fixed_onnx(making.network))),
+        making.front.provider(float_options(*parts)),
+        making.front.importer(float_import(*parts), making.mode),
+        tuple(notes), onnx_bytes(fixed_onnx(trained)) if trained is not None else None,
     )  # fmt: skip
 
 
@@ -104,8 +111,8 @@ def qdq_model(making: Making) -> WrittenModel | NotWritten:
         return NotWritten("qdq", error.what)
     return WrittenModel(
         "qdq", "quantized network (QDQ) with the integers that were evaluated; TIDL 9.1 or newer",
-        onnx_bytes(model), qdq_options(making.mode),
-        qdq_import(making.network, making.mode, making.frames),
+        onnx_bytes(making.front.converted(model)), making.front.provider(qdq_options(making.mode)),
+        making.front.converted_import(qdq_import(making.network, making.mode, making.frames)),
     )  # fmt: skip
 
 

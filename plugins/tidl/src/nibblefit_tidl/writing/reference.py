@@ -6,17 +6,19 @@ from nibblefit.errors import InputError
 from nibblefit.ir.graph import Graph
 from nibblefit.quantization.fold import fold
 from nibblefit.run import Run
+from nibblefit_tidl.front.stage import integer_run
 
 
 def float_network(run: Run) -> Graph:
-    """Return the folded float graph of the run's reference.
+    """Return the folded float graph of the run's reference, its front inside if it has one there.
 
     Raises:
         InputError: The run has none.
     """
-    if run.reference is None:
+    reference = integer_run(run).reference
+    if reference is None:
         raise InputError(
             "the float network behind the integers is not at hand; TI's tools quantize it "
             "themselves, so it must be written", hint="compile in a run that quantized it",
         )  # fmt: skip
-    return fold(run.reference.graph)
+    return fold(reference.graph)

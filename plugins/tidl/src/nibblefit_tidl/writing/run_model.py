@@ -179,10 +179,33 @@ def single(nodes: list[Any], what: str) -> Any:
     return nodes[0]
 
 
+def pixel_scaling() -> tuple[Any, Any] | None:
+    """Return mean and scale per channel from pixels to real inputs, None if they are unknown."""
+    path = HERE / "pixels.json"
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        mean, scale = (np.asarray(found[key], np.float32) for key in ("mean", "scale"))
+    except (ValueError, KeyError, TypeError) as error:
+        raise StopError(f"{path} does not hold mean and scale: {error!r}") from error
+    return mean, scale
+
+
+def as_codes(values: Any, kind: Any) -> Any:
+    """Return real inputs (batch, channels, ...) as integers; normalizing them is undone."""
+    scaling = pixel_scaling() if np.dtype(kind) == np.uint8 else None
+    if scaling is not None and values.ndim > 1 and scaling[0].size in (1, values.shape[1]):
+        mean, scale = (entry.reshape(1, -1, *(1,) * (values.ndim - 2)) for entry in scaling)
+        values = values / scale + mean
+    limits = np.iinfo(kind)
+    return np.clip(np.rint(values), limits.min, limits.max)
+
+
 def raw_feeds(
     nodes: list[Any], shapes: dict[str, tuple[int, ...]], listed: Path, count: int
 ) -> Iterator[dict[str, Any]]:
-    """Yield inputs from raw files of the input's type; floats serve integer inputs, too."""
+    """Yield inputs from raw files of the input's type; normalized floats serve pixels, too."""
     node = single(nodes, "raw files")
     kind, shape = type_of(node), shapes[node.name]
     lines = [line.strip() for line in listed.read_text(encoding="utf-8").splitlines()]
@@ -202,8 +225,7 @@ def raw_feeds(
             )
         values = np.frombuffer(raw, stored).reshape(shape)
         if stored != np.dtype(kind):
-            limits = np.iinfo(kind)
-            values = np.clip(np.rint(values), limits.min, limits.max)
+            values = as_codes(values, kind)
         yield {node.name: values.astype(kind)}
 
 
@@ -232,14 +254,10 @@ def image_feeds(
     ][: count or None]
     if not found:
         raise StopError(f"{folder} holds no pictures ({', '.join(sorted(PICTURES))})")
-    scaling = HERE / "pixels.json"
-    factors = json.loads(scaling.read_text(encoding="utf-8")) if scaling.is_file() else {}
-    if not factors and np.issubdtype(kind, np.floating):
+    scaling = pixel_scaling()
+    if scaling is None and np.issubdtype(kind, np.floating):
         say("there is no pixels.json beside this script: pictures are fed as pixels of 0 to 255")
-    mean, scale = (
-        np.asarray(factors.get(key, [default]), np.float32)
-        for key, default in (("mean", 0.0), ("scale", 1.0))
-    )
+    mean, scale = scaling or (np.zeros(1, np.float32), np.ones(1, np.float32))
     for path in found:
         picture = Image.open(path).convert("L" if channels == 1 else "RGB")
         pixels = np.asarray(picture.resize((columns, rows), filtering))

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
 
+from nibblefit.errors import InputError
+
+_Network = TypeVar("_Network", bound=nn.Module)
 #: Batch norm of caffe-jacinto's networks: epsilon 1e-4, moving average 0.99.
 EPSILON, MOMENTUM = 1e-4, 0.01
 
@@ -46,6 +51,23 @@ def conv_bn_relu(
         nn.init.zeros_(convolution.bias)
     norm = nn.BatchNorm2d(outputs, eps=EPSILON, momentum=MOMENTUM)
     return nn.Sequential(convolution, norm, nn.ReLU())
+
+
+def averaging(network: _Network, share: float) -> _Network:
+    """Return the network with another share of each batch in batch norm's running statistics.
+
+    TI's 0.01 (`MOMENTUM`) wants ten thousands of steps: in a short training with a strong L1 the
+    statistics fall behind the shrinking weights, and the network is worse than it has learnt to be.
+
+    Raises:
+        InputError: The share is not above 0 and at most 1.
+    """
+    if not 0.0 < share <= 1.0:
+        raise InputError(f"statistics is {share}; expected a number above 0, at most 1")
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = share
+    return network
 
 
 def offset_or_nothing(channels: int, offset: float) -> nn.Module:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nibblefit.errors import InputError
-from nibblefit_tidl.zoo.blocks import conv_bn_relu, offset_or_nothing
+from nibblefit_tidl.zoo.blocks import MOMENTUM, averaging, conv_bn_relu, offset_or_nothing
 
 #: Strides of the first convolution and of the four pools behind stages 1 to 4.
 IMAGENET_STRIDES = (2, 2, 2, 2, 2)
@@ -105,6 +105,8 @@ def jacintonet11(
     width: int = 32,
     strides: Sequence[int] = IMAGENET_STRIDES,
     offset: float = -128.0,
+    *,
+    statistics: float = MOMENTUM,
 ) -> JacintoNet11:
     """Return JacintoNet11 v2 as published for ImageNet (405.81 MMAC at 224 × 224).
 
@@ -114,12 +116,20 @@ def jacintonet11(
         width: Channels of the first stage; 32 is TI's.
         strides: Of the first convolution and of the four pools; small pictures want more ones.
         offset: Added to every pixel first; 0 where ``data.range`` centres them already.
+        statistics: Share of a batch in the running statistics of batch norm; 0.1 in short
+            trainings, see `nibblefit_tidl.zoo.blocks.averaging`.
     """
-    return JacintoNet11(JacintoNet11Base(channels, width, strides, 1, offset), classes)
+    base = JacintoNet11Base(channels, width, strides, 1, offset)
+    return averaging(JacintoNet11(base, classes), statistics)
 
 
 def jacintonet11_cifar10(
-    classes: int = 10, channels: int = 3, width: int = 32, offset: float = -128.0
+    classes: int = 10,
+    channels: int = 3,
+    width: int = 32,
+    offset: float = -128.0,
+    *,
+    statistics: float = MOMENTUM,
 ) -> JacintoNet11:
     """Return the variant for pictures of about 32 × 32 (287.94 MMAC at that size)."""
-    return jacintonet11(classes, channels, width, CIFAR10_STRIDES, offset)
+    return jacintonet11(classes, channels, width, CIFAR10_STRIDES, offset, statistics=statistics)

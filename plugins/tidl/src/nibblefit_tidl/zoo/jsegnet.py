@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from nibblefit_tidl.zoo.blocks import conv_bn_relu
+from nibblefit_tidl.zoo.blocks import MOMENTUM, averaging, conv_bn_relu
 from nibblefit_tidl.zoo.jacintonet import JacintoNet11Base
 
 #: The last stage keeps 1/16 of the size and sees further by dilation.
@@ -78,6 +78,13 @@ def jsegnet21(
     width: int = 32,
     offset: float = -128.0,
     decide: bool = False,
+    *,
+    statistics: float = MOMENTUM,
 ) -> JSegNet21:
-    """Return JSegNet21 v2 (8808.04 MMAC at 1024 × 512); sizes are multiples of 16."""
-    return JSegNet21(classes, channels, width, offset, decide=decide)
+    """Return JSegNet21 v2 (8808.04 MMAC at 1024 × 512); sizes are multiples of 16.
+
+    `statistics` is the share of a batch in the running statistics of batch norm; short trainings
+    want 0.1, see `nibblefit_tidl.zoo.blocks.averaging`. The rest is as in `JSegNet21`.
+    """
+    network = JSegNet21(classes, channels, width, offset, decide=decide)
+    return averaging(network, statistics)

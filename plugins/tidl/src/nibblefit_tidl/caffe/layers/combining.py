@@ -22,7 +22,10 @@ def _eltwise(site: Site) -> Sequence[str]:
         raise Refused(f"its bottoms have the shapes {sorted(shapes)}", "make them equal")
     operation = enum_name(settings, "operation")
     if operation == "MAX":
-        raise Refused("the graph has no maximum of two tensors", "use SUM, or Concat")
+        raise Refused(
+            "the graph has no maximum of two tensors",
+            "use SUM or Concat and train again, or write max(a, b) as a + ReLU(b - a)",
+        )
     if operation == "PROD":
         return (site.add(Op.MUL, site.inputs),)
     factors = [float(f"{value:.7g}") for value in settings.coeff] or [1.0] * len(site.inputs)

@@ -11,7 +11,7 @@ import onnx
 from nibblefit_tidl.devices import device_named
 from nibblefit_tidl.qdq.linting import activation_rules, layer_rules, model_rules, weight_rules
 from nibblefit_tidl.qdq.linting.problem import Problem, Rule, Severity, Subject
-from nibblefit_tidl.qdq.structure import load_model, structure_of
+from nibblefit_tidl.qdq.structure import load_qdq, structure_of
 
 RULES: tuple[Rule, ...] = (
     *model_rules.RULES,
@@ -67,7 +67,7 @@ def lint_qdq(path: Path | str, part: str = "") -> Lint:
         InputError: The file cannot be read.
         RecipeError: There is no such device.
     """
-    return lint_model(load_model(path), part)
+    return lint_model(load_qdq(path), part)
 
 
 def lint_model(model: onnx.ModelProto, part: str = "") -> Lint:
