@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from nibblefit.ir.graph import frozen_mapping
 
@@ -67,3 +68,12 @@ class NetworkFormats:
     outputs: Mapping[str, TensorFormat | None] = field(default_factory=frozen_mapping)
     inputs: Mapping[str, TensorFormat | None] = field(default_factory=frozen_mapping)
     history: Mapping[str, tuple[int, ...]] = field(default_factory=frozen_mapping)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # mappingproxy does not pickle; training processes receive formats by value.
+        values = (self.params, self.outputs, self.inputs, self.history)
+        return (_formats, tuple(dict(value) for value in values))
+
+
+def _formats(*values: dict[str, Any]) -> NetworkFormats:
+    return NetworkFormats(*(frozen_mapping(value) for value in values))

@@ -7,8 +7,10 @@ Key names, values and defaults are those of the original's configuration file (p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
 
 from nibblefit.ir.graph import frozen_mapping
 
@@ -102,19 +104,19 @@ class TensorSetting:
         """Smallest code."""
         if not (self.signed and self.symmetry):
             return 0
-        return -(2 ** (self.bit_width - 1)) + int(self.narrow_range)
+        return -(1 << (self.bit_width - 1)) + int(self.narrow_range)
 
     @property
     def highest(self) -> int:
         """Largest code."""
         signed = self.signed and self.symmetry
-        return int(2 ** (self.bit_width - int(signed))) - 1
+        return (1 << (self.bit_width - int(signed))) - 1
 
 
 LayerSetting = Mapping[Kind, TensorSetting]
 
 #: Source: pytorch_nndct 3.5, default DPU strategy; activations alone round half up.
-DPU_DEFAULT: LayerSetting = frozen_mapping(
+DPU_DEFAULT: LayerSetting = MappingProxyType(
     {
         kind: TensorSetting(
             round_mode=RoundMode.HALF_UP if kind is Kind.ACTIVATION else RoundMode.STD_ROUND
@@ -160,6 +162,19 @@ class NetworkSetting:
     change_pool_input_fix: bool = False
     onnx_opset_version: int = -1
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # mappingproxy does not pickle; training processes receive settings by value.
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values["base"] = dict(self.base)
+        values["layers"] = {name: dict(own) for name, own in self.layers.items()}
+        return (_setting, (values,))
+
     def of(self, layer: str, kind: Kind) -> TensorSetting:
         """Return how a tensor of a layer is quantized."""
         return self.layers.get(layer, self.base)[kind]
+
+
+def _setting(values: dict[str, Any]) -> NetworkSetting:
+    layers = {name: frozen_mapping(own) for name, own in values["layers"].items()}
+    base = frozen_mapping(values["base"])
+    return NetworkSetting(**{**values, "base": base, "layers": frozen_mapping(layers)})

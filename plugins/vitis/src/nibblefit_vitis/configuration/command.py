@@ -1,0 +1,130 @@
+"""``nibblefit vitis config`` and ``presets``: read, check, mend and convert configurations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nibblefit.errors import InputError
+
+if TYPE_CHECKING:
+    from nibblefit_vitis.configuration.schema import Configuration
+
+
+def add(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command("config")(config)
+    app.command("presets")(presets)
+
+
+def config(
+    source: Annotated[
+        str,
+        typer.Argument(help="A configuration (.json), a recipe (.toml), or a preset's name.",
+                       metavar="FILE"),
+    ],
+    *,
+    parity: Annotated[
+        bool,
+        typer.Option("--parity", help="Accept, ignore and refuse what the original does."),
+    ] = False,
+    to: Annotated[
+        str, typer.Option("--to", help="Print it as recipe or as json instead.", metavar="FORM")
+    ] = "",
+    fix: Annotated[
+        Path | None,
+        typer.Option("--fix", help="Mend what has a certain remedy, and write the result there."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:  # fmt: skip
+    """Check a quantization configuration, and show what holds for every kind of tensor.
+
+    Reads Vitis AI's JSON and recipes alike. Every key that is unknown, has a wrong type, or does
+    not go with the others is named with its line, the values accepted and the fix; keys that do
+    nothing are said.
+
+    **Example:** `nibblefit vitis config dpu --to recipe`
+
+    **Next:** name the file in a recipe: `configuration = "FILE"` below `[target]`.
+    """  # fmt: skip
+    from nibblefit.cli.output import write_json, write_line, write_table
+    from nibblefit_vitis.configuration.recipe_tables import json_text, recipe_text
+    from nibblefit_vitis.configuration.showing import document, tables
+
+    if to not in ("", "recipe", "json"):
+        raise InputError(f"--to {to} is no form", hint="use --to recipe or --to json")
+    changes: tuple[str, ...] = ()
+    if fix is not None:
+        changes, source = _mend(source, fix, parity=parity), str(fix)
+    configuration, parity = _read(source, parity=parity)
+    if to:
+        text = json_text(configuration) if to == "json" else recipe_text(
+            configuration, parity=parity)  # fmt: skip
+        write_line(text.rstrip("\n"))
+    elif as_json:
+        write_json({**document(configuration, parity=parity), "changes": changes})
+    else:
+        for table in tables(configuration, parity=parity):
+            write_table(table)
+        for change in changes:
+            write_line(f"changed: {change}")
+        for note in configuration.notes:
+            write_line(f"mind: {note}")
+
+
+def presets(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the configurations that come with the plugin.
+
+    **Example:** `nibblefit vitis presets`
+
+    **Next:** `nibblefit vitis config dpu` shows one; `--to json` prints it as a file.
+    """
+    from nibblefit.cli.output import write_json, write_table
+    from nibblefit.results import Table
+    from nibblefit_vitis.configuration.presets import PRESETS, REFUSED
+
+    if as_json:
+        write_json({"presets": PRESETS, "refused": REFUSED})
+        return
+    write_table(Table("Presets", ("name", "what it is"), tuple(PRESETS.items())))
+    rows = tuple((name, f"quantizes to {what}") for name, what in REFUSED.items())
+    write_table(Table("Examples of the original that are refused", ("name", "why"), rows))
+
+
+def _read(source: str, *, parity: bool) -> tuple[Configuration, bool]:
+    """Return a configuration and its mode: a recipe states its own."""
+    from nibblefit_vitis.configuration.presets import PRESETS, REFUSED, preset
+    from nibblefit_vitis.configuration.read import read_configuration
+    from nibblefit_vitis.configuration.recipe_tables import read_recipe_configuration
+
+    if source in PRESETS or source in REFUSED:
+        return preset(source, parity=parity), parity
+    path = Path(source)
+    if path.suffix == ".toml":
+        return read_recipe_configuration(path, parity=parity)
+    if path.suffix != ".json" and not path.exists():
+        return preset(source, parity=parity), parity
+    return read_configuration(path, parity=parity), parity
+
+
+def _mend(source: str, target: Path, *, parity: bool) -> tuple[str, ...]:
+    """Write the mended file and return what was changed."""
+    import json
+
+    from nibblefit_vitis.configuration.json_text import parse_object, read_text
+    from nibblefit_vitis.configuration.repair import repaired
+
+    path = Path(source)
+    if path.suffix != ".json":
+        raise InputError(f"--fix mends JSON files, not {source}", hint="correct it by hand")
+    document, _ = parse_object(read_text(path), path.name)
+    mended, changes = repaired(document, parity=parity)
+    try:
+        target.write_text(json.dumps(mended, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{target} cannot be written: {error.strerror}") from error
+    return changes

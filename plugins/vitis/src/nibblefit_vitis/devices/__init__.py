@@ -1,0 +1,1 @@
+"""DPUs: names, fingerprints, and the limits of their engines, as data with sources."""

@@ -1,0 +1,3 @@
+"""From calibrated formats to a graph of integers."""
+
+from __future__ import annotations

@@ -1,0 +1,1 @@
+"""The quantized network as standard ONNX with QuantizeLinear and DequantizeLinear (QDQ)."""
