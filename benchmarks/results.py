@@ -4,8 +4,10 @@ Sections: startup (time of ``--help``), demo (the demo's time and memory), mlper
 networks quantized by `generic`), maxim_mlperf (the same inspected for the MAX78000 and MAX78002),
 maxim_plans (memory plans beside the vendor's), accuracy (MNIST and a Fashion-MNIST excerpt on
 `generic` and `maxim`), maxim_mnist and maxim_fashion (three networks in 8, 4 and mixed bits),
-tidl_latency (the latency model of the classic TIDL devices beside TI's figures). Give names to
-measure only some of them.
+tidl_classifier and tidl_segmenter (sparse networks in 8 bits: MNIST, the Fashion-MNIST excerpt,
+scenes), tidl_detector (a sparse detector of blood cells in 8 bits on `tidl-classic`), tidl_latency
+(the latency model of the classic TIDL devices beside TI's figures). Give names to measure only some
+of them.
 """
 
 from __future__ import annotations
@@ -195,6 +197,27 @@ def maxim_fashion() -> Section:
     return measure("fashion", title, DATA / "fashion-mnist", seeds=(1, 2, 3))
 
 
+def tidl_classifier() -> Section:
+    """Train a sparse classifier on MNIST and Fashion-MNIST; see benchmarks/tidl_accuracy.py."""
+    from benchmarks.tidl_accuracy import classifiers
+
+    return classifiers(DATA)
+
+
+def tidl_segmenter() -> Section:
+    """Train a sparse segmenter on composed scenes; see benchmarks/tidl_accuracy.py."""
+    from benchmarks.tidl_accuracy import segmenter
+
+    return segmenter(DATA / "mnist")
+
+
+def tidl_detector() -> Section:
+    """Train, sparsify and quantize a detector of blood cells; see benchmarks/tidl_detector.py."""
+    from benchmarks.tidl_detector import measure
+
+    return measure(DATA / "bccd", seeds=(1, 2, 3))
+
+
 def tidl_latency() -> Section:
     """Estimate every latency that TI published for AM57xx; see benchmarks/tidl_latency.py."""
     from benchmarks.tidl_latency import measure
@@ -204,7 +227,7 @@ def tidl_latency() -> Section:
 
 _ALL = (
     startup, demo, mlperf_tiny, maxim_mlperf, maxim_plans, accuracy, maxim_mnist, maxim_fashion,
-    tidl_latency,
+    tidl_classifier, tidl_segmenter, tidl_detector, tidl_latency,
 )  # fmt: skip
 SECTIONS = {section.__name__: section for section in _ALL}
 

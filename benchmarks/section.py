@@ -66,7 +66,8 @@ class Section:
 #: Order of the sections on the page.
 ORDER = (
     "demo", "accuracy", "maxim_mnist", "maxim_fashion", "mlperf_tiny", "maxim_mlperf",
-    "maxim_plans", "tidl_latency", "startup", "bench", "maxim_engine", "maxim_qat",
+    "maxim_plans", "tidl_classifier", "tidl_segmenter", "tidl_detector", "tidl_latency", "startup",
+    "bench", "maxim_engine", "maxim_qat", "vitis_calibration",
 )  # fmt: skip
 
 

@@ -21,6 +21,10 @@ RUN_ELSEWHERE = {
     ". .venv/bin/activate": "the suite runs in that environment",
     "make setup": "every other make target depends on it",
     "make demo": "takes a minute; tests/docs/test_demo.py runs the same recipe (slow)",
+    "nibblefit run examples/tidl/digits.toml": "takes half a minute; "
+    "tests/docs/test_tidl_digits.py runs it (slow), and in short",
+    "nibblefit run examples/vitis/digits.toml": "takes half a minute; "
+    "tests/vitis/test_example.py runs it in short",
     "make test": "is the suite that contains this test; CI runs it",
     "make check": "CI runs it",
     "make coverage": "is the suite again, measured",

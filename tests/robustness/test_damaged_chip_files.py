@@ -10,7 +10,8 @@ import pytest
 from tests.robustness.damage import damaged
 
 from nibblefit.errors import InputError, NibblefitError, UnsupportedError
-from nibblefit.targets.generic_onnx_read import read_qdq
+from nibblefit.quantization.qdq.reading import read_qdq
+from nibblefit.targets.generic import meaning_of
 from nibblefit_maxim.parts import part_named
 from nibblefit_maxim.reading.network import read_files
 
@@ -22,7 +23,7 @@ def _read_maxim(folder: Path) -> object:
 
 
 def _read_generic(folder: Path) -> object:
-    return read_qdq(folder / _ONNX)
+    return read_qdq(folder / _ONNX, "generic", meaning_of)
 
 
 def _read_damaged(path: Path, read: Callable[[Path], object], numbers: range) -> int:

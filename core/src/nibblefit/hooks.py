@@ -70,7 +70,9 @@ class TargetInfo:
         options: pydantic model of the recipe's ``[target]`` table (without name and part); every
             field has a description. A field that only some steps read lists them (stages,
             phases or step names) in ``json_schema_extra={"read_by": [...]}``: then a change of
-            it runs only those again, and no other step can read it.
+            it runs only those again, and no other step can read it. A field that names a file
+            of the user's below the recipe's folder says ``{"file": True}`` there: then the file's
+            content counts like the option itself.
         parts: Devices, the first is the default; empty if the target has just one.
         manual: Where the documentation is.
         input_range: Real range of the network's input where the recipe's ``data.range`` is

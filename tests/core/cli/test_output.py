@@ -106,7 +106,8 @@ def test_failed_bar_says_nothing_of_success() -> None:
 
 
 def test_figures_show_shares_in_percent() -> None:
-    """Accuracies are percentages, everything else is a number."""
+    """Accuracies and zeros are percentages, everything else is a number."""
     assert figures_text({"loss": 1.23456, "acc": 0.5, "topology": 3.0}) == (
         "loss 1.235  acc 50.0 %  topology 3"
     )
+    assert figures_text({"sparsity": 0.8}) == "sparsity 80.0 %"

@@ -49,8 +49,9 @@ def test_tail_equals_steps_on_every_sum(rounding: Rounding, shift: int, result: 
     try:
         tail = fused(steps, -41, Range(int(sums[0]), int(sums[-1])), result)
     except NotAStaircaseError:
-        # Only these two roundings depend on the sign, and only if negative codes survive.
-        assert rounding in (Rounding.HALF_AWAY, Rounding.TOWARD_ZERO)
+        # Only these roundings depend on the sign, and only if negative codes survive.
+        by_sign = (Rounding.HALF_AWAY, Rounding.HALF_TOWARD_ZERO, Rounding.TOWARD_ZERO)
+        assert rounding in by_sign
         assert result.lo < 2
         return
     np.testing.assert_array_equal(tail_on(sums, tail), apply_steps(sums - 41, steps))

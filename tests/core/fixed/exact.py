@@ -22,6 +22,8 @@ def rounded(x: Fraction, rounding: Rounding) -> int:
         return math.floor(x + HALF)
     if rounding is Rounding.HALF_AWAY:
         return math.floor(abs(x) + HALF) * (1 if x >= 0 else -1)
+    if rounding is Rounding.HALF_TOWARD_ZERO:
+        return math.ceil(abs(x) - HALF) * (1 if x >= 0 else -1)
     low = math.floor(x)
     if x - low != HALF:
         return low if x - low < HALF else low + 1

@@ -118,3 +118,31 @@ def test_only_readers_run_again(tmp_path: Path) -> None:
     reasons = {record.name: record.reason for record in again.steps if not record.reused}
     assert set(reasons) == {"evaluate_float", "evaluate"}
     assert "target.quality" in reasons["evaluate"]
+
+
+class WithFile(ToyOptions):
+    """The toy's options, with a file that quantization reads."""
+
+    table: str = Field(
+        default="",
+        description="A file.",
+        json_schema_extra={"read_by": ["quantize"], "file": True},
+    )
+
+
+def test_the_content_of_an_options_file_counts(tmp_path: Path) -> None:
+    """An edited file runs again what reads the option; an absent one is left to its reader."""
+    toy = Toy()
+    toy.info = toy_info(options=WithFile)
+    (tmp_path / "table.json").write_text("1", encoding="utf-8")
+    recipe = toy_recipe(target__table="table.json").model_copy(update={"folder": str(tmp_path)})
+    go(tmp_path, toy, recipe)
+    assert all(record.reused for record in go(tmp_path, toy, recipe).steps)
+    (tmp_path / "table.json").write_text("2", encoding="utf-8")
+    again = go(tmp_path, toy, recipe)
+    reasons = {record.name: record.reason for record in again.steps if not record.reused}
+    assert "quantize" in reasons
+    assert "table.json" in reasons["quantize"]
+    assert "float" not in reasons
+    (tmp_path / "table.json").unlink()
+    assert not all(record.reused for record in go(tmp_path, toy, recipe).steps)

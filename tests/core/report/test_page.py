@@ -7,6 +7,7 @@ import html
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
@@ -30,6 +31,10 @@ from nibblefit.report.contents import (
 )
 from nibblefit.report.page import page
 from nibblefit.results import Finding, Status, Table
+from nibblefit.tasks.classification import Classification
+from nibblefit.tasks.detection.task import Detection
+from nibblefit.tasks.reconstruction import Reconstruction
+from nibblefit.tasks.segmentation import Segmentation
 
 pytestmark = pytest.mark.extra("report")
 
@@ -217,6 +222,41 @@ def _luminance(color: str) -> float:
     parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("task", [Classification, Detection, Segmentation, Reconstruction])
+def test_what_judges_a_task_is_drawn_over_epochs(task: type[Any]) -> None:
+    """The metric of every task has a curve, from the name it has in a training's history."""
+    epochs = tuple({f"validation_{task.metric}": 0.1 * e} for e in range(3))
+    text = page(replace(_contents(), trainings=(Training("float", epochs),)))
+    assert f"<h3>float: {task.metric}</h3>" in text
+
+
+def test_what_an_inspection_accepts_is_folded_away() -> None:
+    """Warnings and what steps found stand in the open; accepted layers are counted, and there."""
+    fine = tuple(("inspection", Finding("support", Status.PASSED, f"conv number {i}"))
+                 for i in range(3))  # fmt: skip
+    exact = ("evaluate", Finding("exact.engine", Status.PASSED, "judge and engine agree"))
+    lost = ("inspection", Finding("support", Status.FAILED, "no such layer"))
+    text = page(replace(_contents(), findings=(*fine, exact, lost)))
+    section = text[text.index('<h2 id="findings">') : text.index('<h2 id="tables">')]
+    folded = section.index("3 findings of the inspection passed")
+    assert section.index("judge and engine agree") < folded
+    assert section.index("no such layer") < folded
+    assert section.index("conv number 2") > folded
+    assert "of the inspection passed" not in page(_contents())
+
+
+def test_a_long_series_of_files_takes_one_row() -> None:
+    """Ten frames are one row with their total; every digest is still on the page."""
+    frames = tuple(FileRow("frame", f"c/{i:04d}.bin", 1024, f"{i:064x}") for i in range(10))
+    others = tuple(FileRow("script", f"s{i}.py", 10, f"{i + 90:064x}") for i in range(3))
+    text = page(replace(_contents(), files=(*frames, *others)))
+    assert "c/0000.bin … c/0009.bin (10 files)" in text
+    assert "10.0 KiB" in text
+    assert all(text.count(file.sha256) == 1 for file in (*frames, *others))
+    assert text.count('<td class="word">script</td>') == 3
+    assert text.count('<td class="word">frame</td>') == 1
 
 
 def test_pictures_made_elsewhere_are_inside() -> None:

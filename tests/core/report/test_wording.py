@@ -18,6 +18,17 @@ def test_shares_are_known_by_name(name: str, share: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "share"),
+    [("sparsity", True), ("sparsity_by_macs", True), ("sparsityx", False), ("top1", False)],
+)
+def test_shares_of_zeros_are_known_by_name(name: str, share: bool) -> None:
+    """They are shown in percent like accuracies, but are none."""
+    assert wording.is_share(name) is share
+    assert wording.metric(name, 0.5) == ("50.00 %" if share or name == "top1" else "0.5")
+    assert not wording.is_fraction("sparsity_by_macs")
+
+
+@pytest.mark.parametrize(
     ("count", "text"),
     [(None, "–"), (0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (2311, "2.3 KiB"),
      (1024 * 1024, "1.00 MiB")],

@@ -23,12 +23,12 @@ from nibblefit.ir.quantized import QuantizedGraph
 from nibblefit.ir.store import digest
 from nibblefit.quantization.build import quantize_network
 from nibblefit.quantization.fold import fold
+from nibblefit.quantization.qdq.reading import read_qdq
+from nibblefit.quantization.qdq.topology import KEY, topology_of
+from nibblefit.quantization.qdq.writing import qdq_model
 from nibblefit.quantization.settings import settings
-from nibblefit.targets.generic import TARGET
-from nibblefit.targets.generic_onnx_read import read_qdq
-from nibblefit.targets.generic_onnx_write import qdq_model
+from nibblefit.targets.generic import OPTIONS_KEY, TARGET, meaning_of
 from nibblefit.targets.generic_options import GenericOptions, numerics_of
-from nibblefit.targets.generic_topology import KEY, topology_of
 
 DATA = inputs(8, (3, 8, 8))
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -49,9 +49,13 @@ def _quantized(model: Graph, options: GenericOptions) -> QuantizedGraph:
     return replace(graph, metadata=frozen_mapping(facts))
 
 
+def _model(graph: QuantizedGraph, options: GenericOptions) -> onnx.ModelProto:
+    return qdq_model(graph, numerics_of(options), {OPTIONS_KEY: options.model_dump_json()})
+
+
 def _written(graph: QuantizedGraph, options: GenericOptions, folder: Path) -> Path:
     path = folder / "model.onnx"
-    path.write_bytes(qdq_model(graph, options).SerializeToString(deterministic=True))
+    path.write_bytes(_model(graph, options).SerializeToString(deterministic=True))
     return path
 
 
@@ -82,7 +86,7 @@ def test_the_file_read_back_gives_the_same_integers(
     """Parsed by other code, the ONNX file alone gives every integer of every tensor again."""
     options = GenericOptions(**OPTIONS[name])
     graph = _quantized(network(), options)
-    back = read_qdq(_written(graph, options, tmp_path))
+    back = read_qdq(_written(graph, options, tmp_path), "generic", meaning_of)
     codes = {"x": quantize(DATA, graph.tensors["x"].format, Rounding.HALF_EVEN)}
     expected, found = reference.run(graph, codes).tensors, reference.run(back, codes).tensors
     assert set(expected) == set(found)
@@ -146,7 +150,7 @@ def test_a_file_of_another_origin_is_refused(tmp_path: Path) -> None:
     (tmp_path / "rubbish.onnx").write_bytes(b"\x00\x01rubbish")
     for name in ("rubbish.onnx", "missing.onnx"):
         with pytest.raises(InputError, match="no file of the target generic"):
-            read_qdq(tmp_path / name)
+            read_qdq(tmp_path / name, "generic", meaning_of)
 
 
 def test_a_graph_without_its_topology_is_refused() -> None:
@@ -154,7 +158,7 @@ def test_a_graph_without_its_topology_is_refused() -> None:
     options = GenericOptions()
     graph = _bare(_quantized(_without_up(), options))
     with pytest.raises(InputError, match="which float operators"):
-        qdq_model(graph, options)
+        _model(graph, options)
 
 
 def test_inspection_follows_the_options_of_the_recipe() -> None:

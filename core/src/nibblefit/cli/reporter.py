@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: Reasons of the runner that are no news to the user.
 FIRST_TIME = frozenset({"not run yet", "asked for"})
 #: Figures whose values are shares of one.
-_SHARES = ("top", "acc", "iou", "map")
+_SHARES = ("top", "acc", "iou", "map", "sparsity")
 
 
 class TerminalReporter:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import groupby
 
 from nibblefit.report import wording
 from nibblefit.report.collect import file_rows
@@ -13,17 +12,15 @@ from nibblefit.report.comparison import (
     leading_metric,
     pruned_share,
     results_table,
+    share_before,
 )
-from nibblefit.report.contents import FileRow, Measured, StepRow
+from nibblefit.report.contents import FileRow, Measured, StepRow, file_series
 from nibblefit.report.exactness import Exactness, exactness_of
 from nibblefit.report.history import left_over, step_rows
 from nibblefit.report.sizes import NetworkSizes, network_sizes
 from nibblefit.report.variants import Variants
 from nibblefit.results import Table
 from nibblefit.workspace import OpenRun
-
-#: Files of one role in a row that are listed one by one.
-_SERIES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +104,12 @@ def accuracy_table(summary: Summary) -> Table:
 def file_table(summary: Summary) -> Table:
     """Return the written files; a long series of one role takes one row."""
     rows: list[tuple[str, str, str]] = []
-    for role, group in groupby(summary.files, key=lambda file: file.role):
-        files = list(group)
-        if len(files) > _SERIES:
-            path = f"{summary.folder}/{files[0].path} … {files[-1].path} ({len(files)} files)"
-            rows.append((role, path, wording.size(sum(f.size_bytes or 0 for f in files))))
-        else:
-            rows += [(role, f"{summary.folder}/{f.path}", wording.size(f.size_bytes))
-                     for f in files]  # fmt: skip
+    for series in file_series(summary.files):
+        path, size = f"{summary.folder}/{series[0].path}", series[0].size_bytes
+        if len(series) > 1:
+            path += f" … {series[-1].path} ({len(series)} files)"
+            size = sum(file.size_bytes or 0 for file in series)
+        rows.append((series[0].role, path, wording.size(size)))
     return Table("Files", ("role", "path", "size"), tuple(rows))
 
 
@@ -131,7 +126,11 @@ def closing_lines(summary: Summary) -> list[str]:
         size = f"size of constants: {wording.size(summary.integer_bytes)}"
         lines.append(f"{size} ({compared})" if compared else size)
     if summary.sparsity is not None:
-        lines.append(f"pruned: {100 * summary.sparsity:.2f} % of the weights are zero")
+        share, before = f"{100 * summary.sparsity:.2f} %", share_before(summary.measured)
+        line = f"pruned: {share} of the weights are zero"
+        if before is not None:
+            line += f", {100 * before:.2f} % before quantization"
+        lines.append(line)
     if summary.exactness is not None:
         lines += [f"bit-exactness: {message}" for message in summary.exactness.messages]
     if summary.report:

@@ -350,5 +350,6 @@ _ROUND: dict[Rounding, Callable[[Tensor], Tensor]] = {
     Rounding.TOWARD_ZERO: torch.trunc,
     Rounding.HALF_UP: lambda x: x.double().add_(0.5).floor_(),
     Rounding.HALF_AWAY: lambda x: x.double().abs().add_(0.5).floor_().copysign_(x.double()),
+    Rounding.HALF_TOWARD_ZERO: lambda x: x.double().abs().sub_(0.5).ceil_().copysign_(x.double()),
     Rounding.HALF_EVEN: torch.round,
 }

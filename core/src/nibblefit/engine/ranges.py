@@ -116,6 +116,7 @@ def divide_exactly(value: int, divisor: int, rounding: Rounding) -> int:
         Rounding.TOWARD_ZERO: quotient < 0 and rest != 0,
         Rounding.HALF_UP: rest >= missing,
         Rounding.HALF_AWAY: rest > missing or (rest == missing and quotient >= 0),
+        Rounding.HALF_TOWARD_ZERO: rest > missing or (rest == missing and quotient < 0),
         Rounding.HALF_EVEN: rest > missing or (rest == missing and quotient % 2 == 1),
     }[rounding]
     return quotient + int(up)

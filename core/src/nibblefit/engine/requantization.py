@@ -196,19 +196,27 @@ def _saturation(
     raise NotAStaircaseError(f"codes {result.lo} to {result.hi} do not fit 8 bits")
 
 
+#: Roundings that depend on the sign, and what each is on numbers without one.
+_BY_SIGN = {
+    Rounding.HALF_AWAY: Rounding.HALF_UP,
+    Rounding.HALF_TOWARD_ZERO: Rounding.HALF_TOWARD_ZERO,
+    Rounding.TOWARD_ZERO: Rounding.FLOOR,
+}
+
+
 def _line(stairs: Staircase, channel: int, low: int | None) -> tuple[Fraction, Fraction, Fraction]:
     """Return scale, bias and the power of two of which all values are multiples."""
     n, after = int(stairs.shift[channel]), int(stairs.after[channel])
     unit = Fraction(1, 1 << n)
     rounding = stairs.rounding
-    if rounding in (Rounding.HALF_AWAY, Rounding.TOWARD_ZERO) and n:
+    if rounding in _BY_SIGN and n:
         if low is None or low < after:
             raise NotAStaircaseError(f"{rounding.value} rounding reaches negative values")
-        up = rounding is Rounding.HALF_AWAY
-        rounding = Rounding.HALF_UP if up else Rounding.FLOOR
+        rounding = _BY_SIGN[rounding]
     if rounding is Rounding.HALF_EVEN and n and after % 2:
         raise NotAStaircaseError("an odd offset follows rounding half to even")
-    shift_up = {Rounding.HALF_UP: unit / 2, Rounding.FLOOR: unit / 2 - Fraction(1, 2)}
+    shift_up = {Rounding.HALF_UP: unit / 2, Rounding.HALF_TOWARD_ZERO: -unit / 2,
+                Rounding.FLOOR: unit / 2 - Fraction(1, 2)}  # fmt: skip
     extra = shift_up.get(rounding, Fraction(0)) if n else Fraction(0)
     scale = int(stairs.multiplier[channel]) * unit
     bias = int(stairs.offset[channel]) * unit + after + extra

@@ -68,6 +68,14 @@ def _half_away_shift(bits: IntArray, half: IntArray, dtype: torch.dtype) -> Pass
     return lambda x, _: (x >> sign).bitwise_and_(minus).add_(h).add_(x).bitwise_right_shift_(n)
 
 
+def _half_toward_zero_shift(bits: IntArray, half: IntArray, dtype: torch.dtype) -> Pass:
+    # ⌊(x + h − 1) / 2^n⌋ takes ties down; negative ones gain the one back and go up.
+    n, sign = constant(bits, dtype), _sign(dtype)
+    under = constant(np.maximum(half - 1, 0), dtype)
+    one = constant((bits > 0).astype(np.int64), dtype)
+    return lambda x, _: (x >> sign).bitwise_and_(one).add_(under).add_(x).bitwise_right_shift_(n)
+
+
 def _half_even_shift(bits: IntArray, half: IntArray, dtype: torch.dtype) -> Pass:
     # One less than a half rounds ties down; the floored quotient's lowest bit lifts odd ones.
     n, shifted = constant(bits, dtype), (bits > 0).astype(np.int64)
@@ -80,6 +88,7 @@ _SHIFTS: dict[Rounding, Callable[[IntArray, IntArray, torch.dtype], Pass]] = {
     Rounding.HALF_UP: _half_up_shift,
     Rounding.TOWARD_ZERO: _toward_zero_shift,
     Rounding.HALF_AWAY: _half_away_shift,
+    Rounding.HALF_TOWARD_ZERO: _half_toward_zero_shift,
     Rounding.HALF_EVEN: _half_even_shift,
 }
 
@@ -117,6 +126,8 @@ def _divide(x: Tensor, d: Any, rounding: Rounding, bound: int) -> Tensor:
         return floor_divide(x * 2 + d, d * 2, bound)
     if rounding is Rounding.HALF_AWAY:
         return floor_divide(x.abs() * 2 + d, d * 2, bound).mul_(x.sign())
+    if rounding is Rounding.HALF_TOWARD_ZERO:
+        return floor_divide(x.abs() * 2 + d - 1, d * 2, bound).mul_(x.sign())
     twice = x * 2 + d
     up = floor_divide(twice, d * 2, bound)
     # A tie rounded up to an odd quotient belongs one lower.

@@ -90,6 +90,8 @@ def _round_up(quotient: IntArray, rest: IntArray, missing: IntArray, rounding: R
             return rest >= missing
         case Rounding.HALF_AWAY:
             return (rest > missing) | ((rest == missing) & (quotient >= 0))
+        case Rounding.HALF_TOWARD_ZERO:
+            return (rest > missing) | ((rest == missing) & (quotient < 0))
         case Rounding.HALF_EVEN:
             return (rest > missing) | ((rest == missing) & (quotient & 1 == 1))
 

@@ -25,6 +25,7 @@ class Rounding(StrEnum):
     TOWARD_ZERO = "toward_zero"  #: truncation, C integer division
     HALF_UP = "half_up"  #: ⌊x + ½⌋, ties toward +∞
     HALF_AWAY = "half_away"  #: sign(x)·⌊|x| + ½⌋, ties away from zero
+    HALF_TOWARD_ZERO = "half_toward_zero"  #: sign(x)·⌈|x| − ½⌉, ties toward zero
     HALF_EVEN = "half_even"  #: nearest, ties to even; numpy rint, torch round
 
 

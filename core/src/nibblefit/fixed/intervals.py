@@ -98,6 +98,8 @@ def divide_exact(value: int, divisor: int, rounding: Rounding) -> int:
             up = rest >= missing
         case Rounding.HALF_AWAY:
             up = rest > missing or (rest == missing and quotient >= 0)
+        case Rounding.HALF_TOWARD_ZERO:
+            up = rest > missing or (rest == missing and quotient < 0)
         case Rounding.HALF_EVEN:
             up = rest > missing or (rest == missing and quotient % 2 == 1)
     return quotient + up

@@ -1,4 +1,4 @@
-"""The five roundings on floating-point values; the integer forms are in `nibblefit.fixed.arith`."""
+"""The six roundings on floating-point values; the integer forms are in `nibblefit.fixed.arith`."""
 
 from __future__ import annotations
 
@@ -19,9 +19,14 @@ def round_real(values: FloatArray, rounding: Rounding) -> FloatArray:
         case Rounding.FLOOR:
             whole = np.floor(values)
         case Rounding.HALF_UP:
-            whole = whole + (rest >= 0.5) - (rest < -0.5)
+            whole += rest >= 0.5
+            whole -= rest < -0.5
         case Rounding.HALF_AWAY:
-            whole = whole + (rest >= 0.5) - (rest <= -0.5)
+            whole += rest >= 0.5
+            whole -= rest <= -0.5
+        case Rounding.HALF_TOWARD_ZERO:
+            whole += rest > 0.5
+            whole -= rest < -0.5
         case Rounding.HALF_EVEN:
             whole = np.rint(values)
     return whole

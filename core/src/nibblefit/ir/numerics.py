@@ -76,12 +76,15 @@ class BiasRule:
         factors: Largest integer that multiplies all bias codes of a layer on their way into the
             accumulator, chosen per layer as small as the largest bias allows; for unsigned and
             for signed input. None: biases are not multiplied.
+        drop: What happens to the low bits of power-of-two biases that are finer than the
+            accumulator, and so are shifted right on their way into it.
     """
 
     bits: int = 32
     shift: int | None = None
     rounding: Rounding = Rounding.HALF_EVEN
     factors: tuple[int, int] | None = None
+    drop: Rounding = Rounding.FLOOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,25 @@ class Multipliers:
 
 
 @dataclass(frozen=True, slots=True)
+class GateRule:
+    """Hard sigmoid and hard swish in integers: ``multiplier / 2^shift`` stands for one sixth.
+
+    Hard sigmoid is ``clamp(x + 3, 0, 6) · multiplier / 2^shift``, rounded once into its output.
+    Hard swish multiplies x by that, rounded and saturated to a signed code of `bits` with `frac`
+    fractional bits. Needs inputs with power-of-two scales in which 3 is a whole number of steps.
+
+    Attributes:
+        multiplier, shift: The factor.
+        bits, frac: Format of the gate inside a hard swish.
+    """
+
+    multiplier: int
+    shift: int
+    bits: int = 8
+    frac: int = 7
+
+
+@dataclass(frozen=True, slots=True)
 class Fusion:
     """A chain of operators that runs as one layer without quantizing in between.
 
@@ -161,6 +183,7 @@ class Numerics:
         host_operators: Operators that may run on the host processor after (or before) the
             accelerator's part.
         multipliers: Fixed precision of factors inside sums, concatenations and averages.
+        gates: How hard sigmoid and hard swish are computed; None: from tables of all codes.
         sources: Field name → where the value comes from (document, section, or "measured with …").
             A value without a source is shown as assumed in reports.
     """
@@ -177,4 +200,5 @@ class Numerics:
     operators: frozenset[Op] = frozenset()
     host_operators: frozenset[Op] = frozenset()
     multipliers: Multipliers = Multipliers()
+    gates: GateRule | None = None
     sources: Mapping[str, str] = field(default_factory=frozen_mapping)

@@ -7,12 +7,12 @@ also what a file format has to carry for a graph to be rebuilt from it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from nibblefit.errors import UnsupportedError
-from nibblefit.fixed.formats import FloatArray, Format, IntArray, Scale
+from nibblefit.fixed.formats import FloatArray, Format, IntArray, Rounding, Scale
 from nibblefit.fixed.quantize import quantize
 from nibblefit.ir.graph import Graph, Node
 from nibblefit.ir.numerics import Numerics, ScaleKind, TensorRule
@@ -38,10 +38,22 @@ AFFINE = WEIGHTED | {Op.SCALE_OFFSET}
 
 @dataclass(slots=True)
 class Assignment:
-    """Formats of tensors, and codes of constants per node and input position."""
+    """Formats of tensors, and codes of constants per node and input position.
+
+    Attributes:
+        tensors: Format by tensor.
+        constants: Codes by node and input position.
+        roundings: Rounding into a node's output, where it is not the target's.
+        lowest: Smallest code a tensor takes, where that is not its format's.
+        reciprocals: Average pools (by node) whose window's reciprocal is a given
+            ``multiplier / 2^shift``.
+    """
 
     tensors: dict[str, Format] = field(default_factory=dict)
     constants: dict[tuple[str, int], Codes] = field(default_factory=dict)
+    roundings: dict[str, Rounding] = field(default_factory=dict)
+    lowest: dict[str, int] = field(default_factory=dict)
+    reciprocals: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def operand(self, node: Node, place: int) -> Format:
         """Return the format of one input of a node, tensor or constant."""
@@ -212,7 +224,7 @@ def complete(graph: Graph, units: tuple[Unit, ...], numerics: Numerics,
     `given` holds the constants' codes and the formats of inputs and calibrated tensors, as a file
     carries them; kept, raw and fixed formats are added.
     """
-    done = Assignment(dict(given.tensors), dict(given.constants))
+    done = replace(given, tensors=dict(given.tensors), constants=dict(given.constants))
     for unit in units:
         if unit.output is Output.KEPT:
             found = done.operand(unit.node, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from nibblefit.errors import UnsupportedError
@@ -97,8 +98,9 @@ def _lowered(graph: Graph, parts: tuple[Unit, ...], numerics: Numerics,
         for unit in parts:
             LOWER[unit.node.op](lowering, unit)
         return lowering, {}, {}
-    runtime = RuntimeLowering(graph, numerics, Assignment(dict(assignment.tensors),
-                                                          dict(assignment.constants)))  # fmt: skip
+    own = replace(assignment, tensors=dict(assignment.tensors),
+                  constants=dict(assignment.constants))  # fmt: skip
+    runtime = RuntimeLowering(graph, numerics, own)
     for unit in parts:
         lower_unit = LOWER_RUNTIME.get(unit.node.op)
         if lower_unit is None:

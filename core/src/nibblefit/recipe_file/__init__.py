@@ -9,13 +9,14 @@ from nibblefit.recipe_file.reading import (
     read_recipe,
     target_options,
 )
-from nibblefit.recipe_file.toml_text import recipe_toml
+from nibblefit.recipe_file.toml_text import document_toml, recipe_toml
 
 __all__ = [
     "canonical_json",
     "check_recipe",
     "check_train_steps",
     "digest_of",
+    "document_toml",
     "override_recipe",
     "parse_override",
     "plain",

@@ -15,7 +15,12 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 def recipe_toml(recipe: Recipe) -> str:
     """Return TOML text that reads back as the same recipe."""
-    return "\n".join(_table(recipe_document(recipe), ())).strip() + "\n"
+    return document_toml(recipe_document(recipe))
+
+
+def document_toml(document: Mapping[str, Any]) -> str:
+    """Return TOML text that reads back as the same nested tables; None is left out."""
+    return "\n".join(_table(document, ())).strip() + "\n"
 
 
 def _table(values: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from nibblefit.recipe import Recipe
 from nibblefit.report import plots
 from nibblefit.report.comparison import compared, leading_metric
 from nibblefit.report.contents import (
+    INSPECTION,
     Bars,
     Contents,
     FileRow,
@@ -28,12 +29,10 @@ from nibblefit.report.history import left_over, step_rows
 from nibblefit.report.memory import memory_pictures
 from nibblefit.report.sizes import activation_chart, network_sizes, size_chart
 from nibblefit.report.variants import Variants
+from nibblefit.report.zeros import zeros_chart
 from nibblefit.results import Artifact, Finding, Report, Status, Table
 from nibblefit.workspace import OpenRun
 from nibblefit.workspace.values import Value
-
-#: What stands for a step's name beside findings that come from no step.
-INSPECTION = "inspection"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +72,7 @@ def contents_of(run: OpenRun) -> Contents:
         measured=measured,
         trainings=tuple(parts.trainings),
         noise=tuple(parts.noise),
+        zeros=tuple(parts.zeros),
         sizes=tuple(parts.sizes),
         histograms=tuple(parts.histograms[: plots.MOST_HISTOGRAMS]),
         confusions=tuple(parts.confusions()),
@@ -96,6 +96,7 @@ class _Parts:
         self.histories: list[tuple[Mapping[str, float], ...]] = []
         self.trainings: list[Training] = []
         self.noise: list[Bars] = []
+        self.zeros: list[Bars] = []
         self.sizes: list[Bars] = []
         self.histograms: list[Histogram] = []
         self.memory: list[MemoryPicture] = []
@@ -157,6 +158,10 @@ class _Parts:
         self.reports[step] = report
         self.findings += [(step, finding) for finding in report.findings]
         self.histograms += plots.reported_histograms(report)
+        zeros = zeros_chart(step, report)
+        if zeros is not None:
+            # The last network is what the chip gets; earlier ones are in the tables.
+            self.zeros = [zeros]
         for table in report.tables:
             chart = plots.noise_chart(step, table)
             if chart is not None:

@@ -19,7 +19,7 @@ from nibblefit.workspace import OpenRun
 def leading_metric(reports: Sequence[Report]) -> str:
     """Return the metric that stands for accuracy: the first share of one, else the first."""
     metrics = [name for report in reports for name in report.metrics]
-    names = [name for name in metrics if name not in wording.SHARES]
+    names = [name for name in metrics if not wording.is_share(name)]
     return next((n for n in names if wording.is_fraction(n)), names[0] if names else "")
 
 
@@ -95,8 +95,13 @@ def _gated(run: OpenRun, gates: Mapping[str, str], step: str,
 
 
 def shared_metrics(measured: Sequence[Measured]) -> list[str]:
-    """Return the metrics that can be compared: all of a lone subject, else those of two or more."""
+    """Return the metrics that can be compared: all of a lone subject, else those of two or more.
+
+    Of the shares of zeros the first is enough; `nibblefit.report.zeros` shows them all.
+    """
     counts = Counter(name for one in measured for name in one.metrics)
+    for name in [name for name in counts if wording.is_share(name)][1:]:
+        del counts[name]
     return [name for name, count in counts.items() if count > 1 or len(measured) == 1]
 
 
@@ -108,10 +113,22 @@ def final_drop(measured: Sequence[Measured]) -> float | None:
 
 def pruned_share(measured: Sequence[Measured]) -> float | None:
     """Return the share of zeros in the last network that counts; None if none was pruned."""
-    shares = [
-        one.metrics["sparsity"] for one in measured if one.final and "sparsity" in one.metrics
-    ]
+    shares = _shares(measured)
     return shares[-1] if shares else None
+
+
+def share_before(measured: Sequence[Measured]) -> float | None:
+    """Return the share of zeros in the network that the last one was made from.
+
+    None where it is the same to 0.01 points, or where there is none.
+    """
+    shares = _shares(measured)
+    changed = len(shares) > 1 and round(shares[-1], 4) != round(shares[-2], 4)
+    return shares[-2] if changed else None
+
+
+def _shares(measured: Sequence[Measured]) -> list[float]:
+    return [one.metrics["sparsity"] for one in measured if one.final and "sparsity" in one.metrics]
 
 
 def results_table(measured: Sequence[Measured], metric: str) -> Table:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import groupby
 
 from nibblefit.results import Finding, Table
+
+#: What stands for a step's name beside findings that come from no step.
+INSPECTION = "inspection"
 
 
 class Tone(StrEnum):
@@ -119,6 +124,19 @@ class FileRow:
     sha256: str
 
 
+#: Files of one role in a row that are listed one by one.
+MOST_LISTED = 8
+
+
+def file_series(files: Sequence[FileRow]) -> list[tuple[FileRow, ...]]:
+    """Return files in groups: a long series of one role together, every other file alone."""
+    found: list[tuple[FileRow, ...]] = []
+    for _, group in groupby(files, key=lambda file: file.role):
+        series = tuple(group)
+        found += [series] if len(series) > MOST_LISTED else [(file,) for file in series]
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Image:
     """A drawing made elsewhere, as PNG bytes, with a heading and a sentence that explains it."""
@@ -140,6 +158,7 @@ class Contents:
     measured: tuple[Measured, ...] = ()
     trainings: tuple[Training, ...] = ()
     noise: tuple[Bars, ...] = ()
+    zeros: tuple[Bars, ...] = ()
     sizes: tuple[Bars, ...] = ()
     histograms: tuple[Histogram, ...] = ()
     confusions: tuple[Confusion, ...] = ()

@@ -40,18 +40,22 @@ def training_figure(training: Training, names: Sequence[str], title: str) -> str
     from matplotlib.ticker import MaxNLocator
 
     for color, name in zip(_SERIES, names, strict=False):
-        factor = 100 if wording.is_fraction(name) else 1
+        factor = 100 if _in_percent(name) else 1
         points = [(i + 1, factor * epoch[name]) for i, epoch in enumerate(training.epochs)
                   if name in epoch]  # fmt: skip
         axes.plot(*zip(*points, strict=True), color=color, linewidth=1.8, label=name,
                   marker="o" if len(points) < 20 else "", markersize=3.5)  # fmt: skip
     axes.set_xlabel("epoch")
-    if wording.is_fraction(names[0]):
+    if _in_percent(names[0]):
         axes.set_ylabel("%")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(names) > 1:
         axes.legend(frameon=False, labelcolor=_PLACEHOLDERS["ink"], fontsize=10)
     return _svg(figure, title)
+
+
+def _in_percent(name: str) -> bool:
+    return wording.is_fraction(name) or wording.is_share(name)
 
 
 def memory_figure(picture: MemoryPicture) -> str:

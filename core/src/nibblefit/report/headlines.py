@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from nibblefit.report import wording
-from nibblefit.report.comparison import pruned_share
+from nibblefit.report.comparison import pruned_share, share_before
 from nibblefit.report.contents import Headline, Measured, Tone
 from nibblefit.report.exactness import exactness_of
 from nibblefit.report.sizes import NetworkSizes
 from nibblefit.results import Report
+
+#: What evaluate steps of a plan are called before the step that they measure.
+_EVALUATE = "evaluate_"
 
 
 def headlines(measured: Sequence[Measured], metric: str, reports: Mapping[str, Report],
@@ -36,12 +39,17 @@ def _pruned(measured: Sequence[Measured]) -> list[Headline]:
     share = pruned_share(measured)
     if share is None:
         return []
-    return [Headline("Pruned", wording.metric("sparsity", share), "of the weights are zero")]
+    before = share_before(measured)
+    detail = "of the weights are zero"
+    if before is not None:
+        detail += f", {wording.metric('sparsity', before)} before quantization"
+    return [Headline("Pruned", wording.metric("sparsity", share), detail)]
 
 
 def _accuracies(measured: Sequence[Measured], metric: str,
                 reports: Mapping[str, Report]) -> list[Headline]:  # fmt: skip
     found = []
+    subjects = [one.subject for one in measured]
     for index, one in enumerate(measured):
         detail, tone = metric, Tone.PLAIN
         if one.drop is not None and wording.is_fraction(metric):
@@ -50,7 +58,10 @@ def _accuracies(measured: Sequence[Measured], metric: str,
         if index == len(measured) - 1 and index:
             tone = Tone.BAD if reports[one.step].failed else Tone.GOOD
         value = wording.metric(metric, one.metrics[metric])
-        found.append(Headline(_capital(one.subject), value, detail, tone))
+        subject = _capital(one.subject)
+        if subjects.count(one.subject) > 1:
+            subject += f" ({one.step.removeprefix(_EVALUATE)})"
+        found.append(Headline(subject, value, detail, tone))
     return found
 
 

@@ -12,6 +12,7 @@ from nibblefit.errors import MissingExtraError
 from nibblefit.report import figures, wording
 from nibblefit.report.comparison import results_table, shared_metrics
 from nibblefit.report.contents import (
+    INSPECTION,
     Banks,
     Confusion,
     Contents,
@@ -19,13 +20,16 @@ from nibblefit.report.contents import (
     Histogram,
     MemoryPicture,
     Training,
+    file_series,
 )
+from nibblefit.report.zeros import zeros_table
+from nibblefit.results import Finding, Status
 
 #: Matrices with more classes are shown as a list of the most frequent mistakes.
 MOST_CLASSES_IN_A_MATRIX = 20
 MOST_MISTAKES = 15
 #: Curves drawn together: their names share a last word, such as train_loss and val_loss.
-CURVES = ("loss", "top1", "accuracy", "map", "iou", "psnr")
+CURVES = ("loss", "top1", "accuracy", "map", "map50", "iou", "miou", "psnr", "sparsity")
 _TONES = {"passed": "good", "failed": "bad", "warning": "warn"}
 
 
@@ -47,7 +51,11 @@ def page(contents: Contents) -> str:
         page=contents,
         sections=_sections(contents),
         accuracy=results_table(contents.measured, _leading(contents)),
+        zeros=zeros_table(contents.measured),
         curves=[curve for training in contents.trainings for curve in _curves(training)],
+        noted=[found for found in contents.findings if not _is_accepted(*found)],
+        accepted=[found for found in contents.findings if _is_accepted(*found)],
+        files=file_series(contents.files),
         pictures=[_picture(picture) for picture in contents.memory],
         confusions=[_confusion(confusion) for confusion in contents.confusions],
         histograms=[_histogram(histogram) for histogram in contents.histograms],
@@ -55,6 +63,11 @@ def page(contents: Contents) -> str:
         style=here.joinpath("style.css").read_text("utf-8"),
         version=nibblefit.__version__,
     )
+
+
+def _is_accepted(step: str, finding: Finding) -> bool:
+    """Return whether a finding only says that a layer of the source network is as it should be."""
+    return step == INSPECTION and finding.status is Status.PASSED
 
 
 def _all_numbers(items: Iterable[Any]) -> bool:
@@ -72,6 +85,7 @@ def _base64(content: bytes) -> str:
 def _sections(contents: Contents) -> list[tuple[str, str]]:
     headings = (
         ("accuracy", "Accuracy", contents.measured), ("training", "Training", contents.trainings),
+        ("zeros", "Sparsity", zeros_table(contents.measured) or contents.zeros),
         ("noise", "Signal to noise", contents.noise), ("size", "Size", contents.sizes),
         ("memory", "Memory", contents.memory), ("pictures", "Pictures", contents.images),
         ("confusion", "Confusion", contents.confusions),

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nibblefit.fixed.formats import IntArray
 from nibblefit.ir.ops import WEIGHTED
 from nibblefit.ir.quantized import QuantizedGraph
 from nibblefit.report.contents import Bar, Bars, Confusion, Histogram, Tone
@@ -67,13 +68,22 @@ def weight_histograms(graph: QuantizedGraph) -> Iterator[Histogram]:
         codes, form = graph.constants[name], graph.tensors[name].format
         bins = min(_BINS, form.hi - form.lo + 1)
         counts, edges = np.histogram(codes, bins=bins, range=(form.lo, form.hi + 1))
-        zero = 100 * float(np.mean(codes == 0)) if codes.size else 0.0
+        zero = 100 * float(np.mean(codes == _zero_codes(graph, name))) if codes.size else 0.0
         yield Histogram(
             name,
             (*map(float, edges[:-1]), float(form.hi)),
             tuple(map(int, counts)),
             f"{form.name}, {zero:.0f} % zero",
         )
+
+
+def _zero_codes(graph: QuantizedGraph, name: str) -> IntArray:
+    """Return the codes that stand for zero, shaped to be compared with a constant's codes."""
+    form, axes = graph.tensors[name].format, graph.constants[name].ndim
+    points = np.array(form.zero_point, np.int64)
+    if form.axis is None:
+        return points
+    return points.reshape([-1 if axis == form.axis else 1 for axis in range(axes)])
 
 
 def confusion(step: str, report: Report, classes: Sequence[str]) -> Confusion | None:

@@ -6,8 +6,9 @@ from typing import Any
 
 #: Metrics that are fractions of one and are shown in percent.
 FRACTIONS = ("top", "accuracy", "precision", "recall", "f1", "iou", "map", "ap")
-#: Metrics that are shown in percent as well, but say nothing about how good a network is.
-SHARES = ("sparsity",)
+#: Metrics so called, or so called with more words behind it (``sparsity_by_macs``), are shown in
+#: percent as well, but say nothing about how good a network is.
+_SHARE = "sparsity"
 
 
 def is_fraction(name: str) -> bool:
@@ -17,9 +18,14 @@ def is_fraction(name: str) -> bool:
     return word in FRACTIONS or f"m{word}" in FRACTIONS or word.endswith("accuracy")
 
 
+def is_share(name: str) -> bool:
+    """Return whether a metric of this name is a share of zeros."""
+    return name == _SHARE or name.startswith(f"{_SHARE}_")
+
+
 def metric(name: str, value: float) -> str:
     """Return a metric in percent with two decimals, as a size or count, or with four digits."""
-    if is_fraction(name) or name in SHARES:
+    if is_fraction(name) or is_share(name):
         return f"{100 * value:.2f} %"
     if float(value).is_integer() and abs(value) < 2**53:
         return size(int(value)) if name.endswith("_bytes") else f"{int(value):,}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from nibblefit.plan import Stage, Step
 from nibblefit.plugins import Manager
 from nibblefit.recipe import Recipe
 from nibblefit.recipe_file import plain
-from nibblefit.workspace import Kind, Manifest, data_files, network_files
+from nibblefit.workspace import Kind, Manifest, data_files, named_files, network_files
 
 #: Recipe sections, or single keys of one, that a stage reads. Seed and target always count.
 _READS: dict[Stage, tuple[str, ...]] = {
@@ -81,6 +81,14 @@ def options_closed(step: Step, options: BaseModel) -> frozenset[str]:
         if isinstance(read_by, list | tuple) and not names & set(map(str, read_by)):
             closed.add(name)
     return frozenset(closed)
+
+
+def _file_options(options: BaseModel) -> Iterator[str]:
+    """Yield the options that name files of the user's: ``json_schema_extra["file"]`` is true."""
+    for name, field in type(options).model_fields.items():
+        extra = field.json_schema_extra
+        if isinstance(extra, Mapping) and extra.get("file"):
+            yield name
 
 
 def _is_late(result: Manifest) -> bool:
@@ -153,9 +161,17 @@ class FileDigests:
     def __init__(self) -> None:
         self._known: dict[tuple[str, ...], dict[str, str]] = {}
 
-    def read_by(self, step: Step, recipe: Recipe) -> dict[str, str]:
-        """Return the digests of the files the step reads: data, and for prepare the network."""
+    def read_by(self, step: Step, recipe: Recipe, options: BaseModel) -> dict[str, str]:
+        """Return the digests of the files the step reads.
+
+        These are data, for prepare the network, and files that the target's options name.
+        """
         found = self._once(("data", recipe.folder, recipe.data.path), data_files, recipe)
+        closed = options_closed(step, options)
+        for name in _file_options(options):
+            value = str(getattr(options, name) or "")
+            if name not in closed and value:
+                found = {**found, **named_files(recipe, (value,))}
         if step.stage is Stage.PREPARE:
             model = recipe.model
             key = ("network", recipe.folder, model.source, model.weights)

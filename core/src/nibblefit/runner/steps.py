@@ -127,7 +127,8 @@ class StepRunner:
         self.current = order.name
         folder = self.folder.step(order.place)
         inputs = [result.manifest for result in order.inputs]
-        files = self._files.read_by(order.step, order.setting.recipe)
+        setting = order.setting
+        files = self._files.read_by(order.step, setting.recipe, setting.options)
         reference = order.reference.manifest if order.reference else None
         ingredients = ingredients_of(
             order.step, order.setting, self.manager, inputs, files, reference

@@ -9,15 +9,20 @@ from nibblefit.quantization.layer_options import LayerOptions
 from nibblefit.targets.generic_options import GenericOptions, numerics_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nibblefit.ir.graph import Graph
     from nibblefit.ir.quantized import QuantizedGraph
     from nibblefit.models import Model
+    from nibblefit.quantization.qdq.reading import Meaning
     from nibblefit.recipe import Recipe
     from nibblefit.results import Artifact, Report
     from nibblefit.run import Run
 
 #: Main file of the artifact.
 MODEL_FILE = "model.onnx"
+#: Entry of the file's metadata.
+OPTIONS_KEY = "nibblefit.options"
 
 
 class Generic:
@@ -49,7 +54,7 @@ class Generic:
         from nibblefit.defaults.quantize import quantize
         from nibblefit.ir.graph import frozen_mapping
         from nibblefit.quantization.fold import fold
-        from nibblefit.targets.generic_topology import KEY, topology_of
+        from nibblefit.quantization.qdq.topology import KEY, topology_of
 
         graph = quantize(run, model, numerics_of(run.options))
         facts = {**graph.metadata, KEY: topology_of(fold(model.graph))}
@@ -58,19 +63,21 @@ class Generic:
     @hookimpl
     def compile(self, run: Run, graph: QuantizedGraph) -> Artifact:
         from nibblefit.defaults.compiling import artifact_of, compile_graph
-        from nibblefit.targets.generic_onnx_write import qdq_model
+        from nibblefit.quantization.qdq.writing import qdq_model
 
         compile_graph(run, graph)
-        model = qdq_model(graph, run.options)
+        options: GenericOptions = run.options
+        properties = {OPTIONS_KEY: options.model_dump_json()}
+        model = qdq_model(graph, numerics_of(options), properties)
         (run.folder / MODEL_FILE).write_bytes(model.SerializeToString(deterministic=True))
         return artifact_of(run, graph)
 
     @hookimpl
     def read_back(self, run: Run, artifact: Artifact) -> QuantizedGraph:
-        from nibblefit.targets.generic_onnx_read import read_qdq
+        from nibblefit.quantization.qdq.reading import read_qdq
 
         (path,) = (file.path for file in artifact.files if file.role == "onnx")
-        return read_qdq(run.folder / path)
+        return read_qdq(run.folder / path, self.info.name, meaning_of)
 
     @hookimpl
     def inspect(self, graph: Graph, part: str, recipe: Recipe | None) -> Report:
@@ -78,6 +85,14 @@ class Generic:
 
         extra = (recipe.target.model_extra or {}) if recipe is not None else {}
         return inspect(graph, part, recipe, numerics_of(GenericOptions(**extra)))
+
+
+def meaning_of(properties: Mapping[str, str]) -> Meaning:
+    """Return what the metadata of a file of this target says about its integers."""
+    from nibblefit.quantization.qdq.reading import Meaning
+
+    options = GenericOptions.model_validate_json(properties[OPTIONS_KEY])
+    return Meaning(numerics_of(options), options.scales == "power_of_two")
 
 
 TARGET = Generic()

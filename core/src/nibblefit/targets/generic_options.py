@@ -55,7 +55,7 @@ class GenericOptions(BaseModel):
     rounding: Rounding = Field(
         default=Rounding.HALF_EVEN,
         description="Rounding of requantization: half_even (as ONNX runtimes), half_up, "
-        "half_away, floor or toward_zero.",
+        "half_away, half_toward_zero, floor or toward_zero.",
         json_schema_extra=_NOT_TRAINING,
     )
 

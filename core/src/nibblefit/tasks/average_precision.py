@@ -21,9 +21,10 @@ class Boxes(NamedTuple):
 
 def overlaps(first: Floats, second: Floats) -> Floats:
     """Return the intersection over union of every pair, (first, second)."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    shared = np.prod(np.maximum(high - low, 0.0), axis=2)
+    one, two = first.T[:, :, None], second.T[:, None, :]
+    across = np.minimum(one[2], two[2]) - np.maximum(one[0], two[0])
+    down = np.minimum(one[3], two[3]) - np.maximum(one[1], two[1])
+    shared = np.maximum(across, 0.0) * np.maximum(down, 0.0)
     areas = [np.prod(np.maximum(b[:, 2:] - b[:, :2], 0.0), axis=1) for b in (first, second)]
     union = areas[0][:, None] + areas[1][None, :] - shared
     share: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)

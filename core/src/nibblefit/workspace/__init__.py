@@ -1,6 +1,6 @@
 """The run folder: layout, manifests, content keys, locking, and opening a run again."""
 
-from nibblefit.workspace.fingerprint import data_files, network_files
+from nibblefit.workspace.fingerprint import data_files, named_files, network_files
 from nibblefit.workspace.folder import Place, RunFolder, StepFolder
 from nibblefit.workspace.journal import Journal
 from nibblefit.workspace.lock import RunLock
@@ -25,6 +25,7 @@ __all__ = [
     "data_files",
     "is_out_of_space",
     "kind_of",
+    "named_files",
     "network_files",
     "open_run",
     "storage_error",

@@ -6,7 +6,7 @@ import ast
 import importlib.machinery
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from nibblefit.recipe import Recipe
@@ -45,6 +45,15 @@ def data_files(recipe: Recipe) -> dict[str, str]:
     if is_file:
         return _digests({path}, base)
     return _digests(set(_source_files(recipe.data.path, base)), base)
+
+
+def named_files(recipe: Recipe, names: Iterable[str]) -> dict[str, str]:
+    """Map ``file <path>`` to the digest of every file among names below the recipe's folder.
+
+    A name that is no file is something else, such as a preset's, or for its reader to refuse.
+    """
+    base = Path(recipe.folder)
+    return _digests({base / name for name in names if name}, base)
 
 
 def _digests(files: set[Path], base: Path) -> dict[str, str]:

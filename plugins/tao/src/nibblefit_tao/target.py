@@ -68,9 +68,23 @@ class Tao:
     @hookimpl
     def quantize(self, run: Run, model: Model) -> QuantizedGraph:
         """Calibrate on training samples and return the integer graph."""
-        from nibblefit.defaults.quantize import quantize
+        from nibblefit_tao.quantizing import quantize_model
 
-        return quantize(run, model, _numerics(run.options))
+        return quantize_model(run, model)
+
+    @hookimpl
+    def compile(self, run: Run, graph: QuantizedGraph) -> Artifact:
+        """Write QDQ ONNX, float ONNX, calibration cache, scales and commands."""
+        from nibblefit_tao.writing.stage import compile_tao
+
+        return compile_tao(run, graph)
+
+    @hookimpl
+    def read_back(self, run: Run, artifact: Artifact) -> QuantizedGraph:
+        """Read the integers from the QDQ file."""
+        from nibblefit_tao.writing.stage import read_back
+
+        return read_back(run, artifact)
 
     @hookimpl
     def evaluate(self, run: Run, subject: Model | QuantizedGraph | Artifact) -> Report:

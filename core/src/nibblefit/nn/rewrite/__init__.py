@@ -10,6 +10,7 @@ from nibblefit.nn.rewrite.merge_bias import merge_bias
 from nibblefit.nn.rewrite.merge_pads import merge_pads
 from nibblefit.nn.rewrite.remove_dropout import remove_dropout
 from nibblefit.nn.rewrite.remove_identity import remove_identity
+from nibblefit.nn.rewrite.split_norms import split_norms
 
 __all__ = [
     "canonical",
@@ -20,4 +21,5 @@ __all__ = [
     "merge_pads",
     "remove_dropout",
     "remove_identity",
+    "split_norms",
 ]

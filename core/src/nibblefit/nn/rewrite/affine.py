@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from nibblefit.fixed.formats import FloatArray
 from nibblefit.ir.graph import Graph, Node
@@ -13,22 +14,22 @@ from nibblefit.ir.ops import Op
 
 @dataclass(frozen=True, slots=True)
 class Affine:
-    """y = x · scale + offset per channel, float64 arrays of shape (channels,)."""
+    """y = x · scale + offset per channel, arrays of shape (channels,)."""
 
     scale: FloatArray
     offset: FloatArray
 
 
-def affine_of(graph: Graph, node: Node) -> Affine | None:
+def affine_of(graph: Graph, node: Node, dtype: npt.DTypeLike = np.float64) -> Affine | None:
     """Return what a BATCH_NORM or SCALE_OFFSET with constant parameters does; None for others.
 
-    A batch norm computes (x − mean) / √(variance + epsilon) · gamma + beta.
+    A batch norm computes (x − mean) / √(variance + epsilon) · gamma + beta; here in `dtype`.
     """
     if node.op not in {Op.BATCH_NORM, Op.SCALE_OFFSET}:
         return None
     if any(name not in graph.constants for name in node.inputs[1:]):
         return None
-    values = [np.asarray(graph.constants[name], np.float64) for name in node.inputs[1:]]
+    values = [np.asarray(graph.constants[name], dtype) for name in node.inputs[1:]]
     if node.op is Op.SCALE_OFFSET:
         return Affine(*values)
     gamma, beta, mean, variance = values

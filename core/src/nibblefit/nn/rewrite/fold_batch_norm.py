@@ -8,11 +8,12 @@ its name, so masks and recipes still find it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
+import numpy.typing as npt
 
 from nibblefit.fixed.formats import FloatArray
 from nibblefit.ir.graph import FloatConstant, Graph, Node, frozen_mapping
@@ -24,18 +25,27 @@ from nibblefit.nn.rewrite.live import is_only_reader, live
 _Fold = Callable[[Node, FloatArray, FloatArray, Affine], tuple[FloatArray, FloatArray]]
 
 
-def fold_batch_norm(graph: Graph) -> Graph:
+def fold_batch_norm(graph: Graph, *, into: Collection[Op] = WEIGHTED, ahead: bool = True,
+                    dtype: npt.DTypeLike = np.float64) -> Graph:  # fmt: skip
     """Return the graph without BATCH_NORM.
 
     A batch norm (or SCALE_OFFSET) behind a convolution or linear layer that nobody else reads
     goes into it; one in front of an unpadded convolution or linear layer goes into that one; any
     other batch norm becomes a SCALE_OFFSET. A layer keeps its name; where the batch norm came
     after it, it takes that node's output tensor.
+
+    Args:
+        graph: Any float graph.
+        into: Weighted operators that take a batch norm.
+        ahead: Whether one in front of a layer goes into it as well.
+        dtype: Of the arithmetic; float32 gives the bits of tools that fold in single precision.
     """
-    for find, fold in ((_pairs_behind, _behind), (_pairs_ahead, _ahead)):
+    directions = ((_pairs_behind, _behind), (_pairs_ahead, _ahead)) if ahead else (
+        (_pairs_behind, _behind),)  # fmt: skip
+    for find, fold in directions:
         # Batch norms in a row fold one after the other.
-        while pairs := find(graph):
-            graph = live(_fold_pairs(graph, pairs, fold))
+        while pairs := find(graph, into):
+            graph = live(_fold_pairs(graph, pairs, fold, np.dtype(dtype)))
     return live(_remaining(graph))
 
 
@@ -48,31 +58,35 @@ class _Pair:
     merged: Node
 
 
-def _is_foldable(graph: Graph, layer: Node) -> bool:
+def _is_foldable(graph: Graph, layer: Node, into: Collection[Op]) -> bool:
     constant = all(name in graph.constants for name in layer.inputs[1:])
     # Channels of a linear layer are its last axis, those of a batch norm axis 1.
     flat = layer.op is not Op.LINEAR or len(graph.shapes[layer.output]) == 1
-    return layer.op in WEIGHTED and constant and flat
+    return layer.op in into and constant and flat
 
 
-def _pairs_behind(graph: Graph) -> list[_Pair]:
+def _pairs_behind(graph: Graph, into: Collection[Op]) -> list[_Pair]:
     """Return layers with the batch norm that reads them."""
     producers, pairs = graph.producers(), []
     for norm in graph.nodes:
         layer = producers.get(norm.inputs[0]) if norm.inputs else None
-        if layer is None or affine_of(graph, norm) is None or not _is_foldable(graph, layer):
+        if layer is None or affine_of(graph, norm) is None:
+            continue
+        if not _is_foldable(graph, layer, into):
             continue
         if is_only_reader(graph, norm.inputs[0]):
             pairs.append(_Pair(layer, norm, replace(layer, outputs=norm.outputs)))
     return pairs
 
 
-def _pairs_ahead(graph: Graph) -> list[_Pair]:
+def _pairs_ahead(graph: Graph, into: Collection[Op]) -> list[_Pair]:
     """Return layers with the batch norm they read."""
     producers, pairs = graph.producers(), []
     for layer in graph.nodes:
         norm = producers.get(layer.inputs[0]) if layer.inputs else None
-        if norm is None or affine_of(graph, norm) is None or not _is_foldable(graph, layer):
+        if norm is None or affine_of(graph, norm) is None:
+            continue
+        if not _is_foldable(graph, layer, into):
             continue
         unpadded = layer.op is not Op.CONV_TRANSPOSE and not any(layer.attributes.get("pads", ()))
         if unpadded and is_only_reader(graph, norm.output):
@@ -101,7 +115,8 @@ def _key(pair: _Pair) -> tuple[object, ...]:
             pair.layer.attributes.get("groups"))  # fmt: skip
 
 
-def _fold_pairs(graph: Graph, pairs: list[_Pair], fold: _Fold) -> Graph:
+def _fold_pairs(graph: Graph, pairs: list[_Pair], fold: _Fold,
+                dtype: np.dtype[np.generic]) -> Graph:  # fmt: skip
     constants: dict[str, FloatConstant] = dict(graph.constants)
     keepers = _sole_uses(graph, pairs)
     made: dict[tuple[object, ...], tuple[str, str]] = {}
@@ -109,7 +124,7 @@ def _fold_pairs(graph: Graph, pairs: list[_Pair], fold: _Fold) -> Graph:
     for pair in pairs:
         key = _key(pair)
         if key not in made:
-            values = _folded(graph, pair, fold)
+            values = _folded(graph, pair, fold, dtype)
             made[key] = _names(pair, key in keepers, constants)
             constants.update(zip(made[key], values))
         merged[pair.layer.name] = replace(pair.merged, inputs=(pair.merged.inputs[0], *made[key]))
@@ -150,15 +165,16 @@ def _free(wanted: str, constants: dict[str, FloatConstant]) -> str:
     return name
 
 
-def _folded(graph: Graph, pair: _Pair, fold: _Fold) -> tuple[FloatConstant, FloatConstant]:
-    layer, affine = pair.layer, affine_of(graph, pair.norm)
+def _folded(graph: Graph, pair: _Pair, fold: _Fold,
+            dtype: np.dtype[np.generic]) -> tuple[FloatConstant, FloatConstant]:  # fmt: skip
+    layer, affine = pair.layer, affine_of(graph, pair.norm, dtype)
     assert affine is not None
     stored = graph.constants[layer.inputs[1]]
-    weights = np.asarray(stored, np.float64)
+    weights = cast("FloatArray", np.asarray(stored, dtype))
     channels = _output_channels(layer, weights)
-    bias = np.zeros(channels)
+    bias = cast("FloatArray", np.zeros(channels, dtype))
     if len(layer.inputs) > 2:
-        bias = np.asarray(graph.constants[layer.inputs[2]], np.float64)
+        bias = cast("FloatArray", np.asarray(graph.constants[layer.inputs[2]], dtype))
     new_weights, new_bias = fold(layer, weights, bias, affine)
     return _rounded(new_weights, stored.dtype), _rounded(new_bias, stored.dtype)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nibblefit.ir.ops import Op
-from nibblefit.quantization.factors import Factor, finish, rescale, without_zero
+from nibblefit.quantization.factors import Factor, rescale, without_zero
 from nibblefit.quantization.lowering.context import Lowering, rectified
 from nibblefit.quantization.units import Unit
 
@@ -15,16 +15,16 @@ def rectify(lowering: Lowering, unit: Unit) -> None:
     """
     node, x, out = unit.node, lowering.operand(unit), lowering.output(unit)
     factor = lowering.factor(x, unit) / lowering.factor(out, unit)
-    scaled = rescale(factor, lowering.numerics.requant, node.name)
+    scaled = rescale(factor, lowering.requant(unit), node.name)
     bounds = rectified((node,), out) if node.op is not Op.ABS else (None, None)
     attributes = {"lo": None, "hi": None} if node.op is Op.CLIP else {}
     lowering.add(unit, op=node.op, attributes=attributes, input_steps=[without_zero(x)],
-                 steps=(*scaled, *finish(out, *bounds)))  # fmt: skip
+                 steps=(*scaled, *lowering.saturated(unit, *bounds)))  # fmt: skip
 
 
 def leaky(lowering: Lowering, unit: Unit) -> None:
     """Lower LEAKY_RELU and PRELU: each side of zero has its own factor to the output."""
-    node, rule = unit.node, lowering.numerics.requant
+    node, rule = unit.node, lowering.requant(unit)
     x, out = lowering.operand(unit), lowering.output(unit)
     positive = lowering.factor(x, unit) / lowering.factor(out, unit)
     input_steps = [without_zero(x)]
@@ -41,5 +41,5 @@ def leaky(lowering: Lowering, unit: Unit) -> None:
             "positive": rescale(positive, rule, node.name),
         },
         input_steps=input_steps,
-        steps=finish(out),
+        steps=lowering.saturated(unit),
     )

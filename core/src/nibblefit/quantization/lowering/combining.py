@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from nibblefit.fixed.steps import Clamp, Mul, ShiftRight, Steps
 from nibblefit.quantization.align import align, common_scale, sum_bits
-from nibblefit.quantization.factors import Factor, finish, rescale, without_zero
+from nibblefit.quantization.factors import Factor, rescale, without_zero
 from nibblefit.quantization.lowering.context import Lowering
 from nibblefit.quantization.units import Output, Unit
 
 
 def elementwise(lowering: Lowering, unit: Unit) -> None:
     """Lower a sum or difference: exact alignment, exact sum, one rounding."""
-    rule = lowering.numerics.requant
+    rule = lowering.requant(unit)
     operands = [lowering.operand(unit, place) for place in range(len(unit.node.inputs))]
     given = lowering.numerics.multipliers.sums.get(lowering.output(unit).bits)
     scale = common_scale(operands, sum_bits(lowering.numerics), given)
@@ -48,14 +48,15 @@ def _to_output(lowering: Lowering, unit: Unit) -> list[Steps]:
             found.append(())
             continue
         factor = lowering.factor(operand, unit) / lowering.factor(out, unit)
-        scaled = _aligned(lowering, factor, out.bits, unit.node.name)
-        found.append((*without_zero(operand), *scaled, *finish(out)))
+        scaled = _aligned(lowering, factor, unit)
+        found.append((*without_zero(operand), *scaled, *lowering.saturated(unit)))
     return found
 
 
-def _aligned(lowering: Lowering, factor: Factor, bits: int, where: str) -> Steps:
+def _aligned(lowering: Lowering, factor: Factor, unit: Unit) -> Steps:
     """Return the steps to the output's scale, by a multiplier of fixed precision where given."""
-    rule, given = lowering.numerics.requant, lowering.numerics.multipliers.concatenations.get(bits)
-    if given is None or Factor.of(factor.values).exponents is not None:
-        return rescale(factor, rule, where)
-    return (Mul(round(float(factor.values) * 2.0**given)), ShiftRight(given, rule.rounding))
+    rule, given = lowering.requant(unit), lowering.numerics.multipliers.concatenations
+    bits = given.get(lowering.output(unit).bits)
+    if bits is None or Factor.of(factor.values).exponents is not None:
+        return rescale(factor, rule, unit.node.name)
+    return (Mul(round(float(factor.values) * 2.0**bits)), ShiftRight(bits, rule.rounding))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from nibblefit.fixed.formats import Format, IntArray
+from nibblefit.fixed.formats import Format, IntArray, Rounding
 from nibblefit.fixed.steps import Steps
 from nibblefit.ir.graph import Graph, Node, Shape, frozen_mapping
-from nibblefit.ir.numerics import Numerics
+from nibblefit.ir.numerics import Numerics, RequantRule
 from nibblefit.ir.ops import Op
 from nibblefit.ir.quantized import Placement, QuantizedNode, QuantizedTensor
 from nibblefit.quantization.assign import Assignment
@@ -42,6 +43,15 @@ class Lowering:
     def output(self, unit: Unit) -> Format:
         """Return the format of the unit's output."""
         return self.assignment.tensors[unit.tensors[0]]
+
+    def requant(self, unit: Unit) -> RequantRule:
+        """Return how sums become the codes of the unit's output."""
+        rule = self.numerics.requant
+        return replace(rule, rounding=self.rounding(unit, rule.rounding))
+
+    def rounding(self, unit: Unit, usual: Rounding) -> Rounding:
+        """Return the rounding into the unit's output, `usual` where it has none of its own."""
+        return self.assignment.roundings.get(unit.node.name, usual)
 
     def rank(self, unit: Unit) -> int:
         """Return the number of axes of the unit's output, batch axis left out."""
@@ -79,8 +89,10 @@ class Lowering:
 
     def declare_constant(self, name: str, values: IntArray, fmt: Format) -> str:
         """Add a constant and return its name."""
-        frozen = np.array(values, np.int64)
-        frozen.flags.writeable = False
+        frozen = values
+        if values.dtype != np.int64 or values.flags.writeable:
+            frozen = np.array(values, np.int64)
+            frozen.flags.writeable = False
         self.constants[name] = frozen
         self._declare(name, tuple(frozen.shape), fmt)
         return name
@@ -120,11 +132,16 @@ class Lowering:
 
         An accumulator that stays raw is only rectified.
         """
-        fmt = self.output(unit)
-        lo, hi = rectified(unit.rectifiers, fmt)
+        lo, hi = rectified(unit.rectifiers, self.output(unit))
         if unit.output is Output.RAW and lo is None and hi is None:
             return ()
-        return finish(fmt, lo, hi)
+        return self.saturated(unit, lo, hi)
+
+    def saturated(self, unit: Unit, lo: int | None = None, hi: int | None = None) -> Steps:
+        """Return the steps to the output's zero point and into its codes, within given bounds."""
+        lowest = self.assignment.lowest.get(unit.tensors[0])
+        bounds = [bound for bound in (lo, lowest) if bound is not None]
+        return finish(self.output(unit), max(bounds, default=None), hi)
 
     def _declare(self, name: str, shape: Shape, fmt: Format) -> None:
         self.tensors[name] = QuantizedTensor(name, shape, fmt)

@@ -22,20 +22,33 @@ def average(lowering: Lowering, unit: Unit) -> None:
     """Lower a windowed or global average."""
     x, numerics = lowering.operand(unit), lowering.numerics
     divisor = _divisor(lowering, unit)
+    pooling = lowering.rounding(unit, numerics.pooling)
     steps: Steps
     if unit.output is Output.KEPT:
-        steps = (Divide(int_param(divisor), numerics.pooling),)
+        steps = (Divide(int_param(divisor), pooling),)
     else:
         factor = lowering.factor(x, unit) / lowering.factor(lowering.output(unit), unit)
-        bits = reciprocal_bits(unit.node, numerics.multipliers, lowering.output(unit).bits)
-        if bits is None:
-            steps = divided(factor, divisor, numerics.pooling, numerics.requant, unit.node.name)
+        scaled = _scaled(lowering, unit, divisor)
+        if scaled is None:
+            steps = divided(factor, divisor, pooling, lowering.requant(unit), unit.node.name)
         else:
-            finer = Factor(factor.values * 2.0**-bits)
-            steps = (Mul(int_param(reciprocal(divisor, bits))),
-                     *rescale(finer, numerics.requant, unit.node.name))  # fmt: skip
+            finer = Factor(factor.values * 2.0 ** -scaled[1])
+            steps = (Mul(int_param(scaled[0])),
+                     *rescale(finer, lowering.requant(unit), unit.node.name))  # fmt: skip
     lowering.add(unit, input_steps=[without_zero(x)], steps=(*steps, *lowering.finish(unit)),
                  sums=True)  # fmt: skip
+
+
+def _scaled(lowering: Lowering, unit: Unit,
+            divisor: int | IntArray) -> tuple[int | IntArray, int] | None:  # fmt: skip
+    """Return multiplier and shift of the window's reciprocal; None where it is divided by."""
+    given = lowering.assignment.reciprocals.get(unit.node.name)
+    if given is not None:
+        # Windows that reach beyond the edge average fewer values, with the same shift.
+        return (given[0] if isinstance(divisor, int) else reciprocal(divisor, given[1])), given[1]
+    width = lowering.output(unit).bits
+    bits = reciprocal_bits(unit.node, lowering.numerics.multipliers, width)
+    return None if bits is None else (reciprocal(divisor, bits), bits)
 
 
 def reciprocal_bits(node: Node, multipliers: Multipliers, width: int) -> int | None:

@@ -7,15 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from nibblefit.fixed.formats import Format
+from nibblefit.fixed.formats import Format, Rounding
 from nibblefit.fixed.steps import Add, Mul, ShiftLeft, Steps, int_param
 from nibblefit.ir.numerics import Requantization
 from nibblefit.ir.ops import Op
 from nibblefit.quantization.align import PRODUCT_BITS, product_scale
 from nibblefit.quantization.assign import output_channel_axis
-from nibblefit.quantization.factors import Factor, rescale, without_zero
+from nibblefit.quantization.factors import Factor, rescale, shift, without_zero
 from nibblefit.quantization.lowering.context import Lowering
 from nibblefit.quantization.units import Output, Unit
+
+#: A bias that is shifted out altogether is zero, which is legal.
+_ANY_SHIFT = (-62, 62)
 
 
 def affine(lowering: Lowering, unit: Unit) -> None:
@@ -28,7 +31,8 @@ def affine(lowering: Lowering, unit: Unit) -> None:
     ]
     if len(unit.node.inputs) > 2:
         bias = lowering.operand(unit, 2)
-        input_steps.append(_lift(bias, Format(64, True, scale, (0,), bias.axis)))
+        sums = Format(64, True, scale, (0,), bias.axis)
+        input_steps.append(_lift(bias, sums, lowering.numerics.bias.drop))
     axis = output_channel_axis(unit.node, lowering.graph)
     accumulator = Factor.of_scale(scale, axis, lowering.rank(unit))
     steps = _requantized(lowering, unit, accumulator, _largest_sum(lowering, unit))
@@ -63,7 +67,7 @@ def _requantized(lowering: Lowering, unit: Unit, accumulator: Factor, largest: i
     if unit.output is Output.RAW:
         return lowering.finish(unit)
     out = lowering.factor(lowering.output(unit), unit)
-    rule = lowering.numerics.requant
+    rule = lowering.requant(unit)
     if rule.kind is Requantization.MULTIPLY_SHIFT:
         bits = min(rule.multiplier_bits, PRODUCT_BITS - largest.bit_length())
         rule = replace(rule, multiplier_bits=bits)
@@ -99,13 +103,15 @@ def _weights_without_zero(weights: Format, shape: tuple[int, ...]) -> Steps:
     return (Add(int_param(-np.array(weights.zero_point, np.int64).reshape(along))),)
 
 
-def _lift(bias: Format, accumulator: Format) -> Steps:
-    """Return the left shift, or the integer factor, at which bias codes join the accumulator."""
+def _lift(bias: Format, accumulator: Format, drop: Rounding) -> Steps:
+    """Return the shift, or the integer factor, at which bias codes join the accumulator."""
     ratio = bias.scale.values() / accumulator.scale.values()
     factors = np.rint(ratio).astype(np.int64)
     bits = np.rint(np.log2(ratio)).astype(np.int64)
     if not bits.any() and bool(np.all(factors <= 1)):
         return ()
+    if bool(np.all(ratio == np.exp2(bits))) and int(bits.min()) < 0:
+        return shift(bits, drop, _ANY_SHIFT, "bias")
     if bool(np.any(factors != 1 << bits)):
         return (Mul(int(factors[0])),)
     return (ShiftLeft(int(bits[0]) if bool(np.all(bits == bits[0])) else int_param(bits)),)

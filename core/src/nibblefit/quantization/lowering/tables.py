@@ -15,6 +15,7 @@ from nibblefit.ir.graph import Attributes
 from nibblefit.ir.ops import Op
 from nibblefit.quantization.factors import without_zero
 from nibblefit.quantization.lowering.context import Lowering
+from nibblefit.quantization.lowering.gates import gated
 from nibblefit.quantization.units import Unit
 
 #: Widest input a table is made for: 65,536 entries.
@@ -46,10 +47,13 @@ _FUNCTIONS: Mapping[Op, _Function] = {
 def function(lowering: Lowering, unit: Unit) -> None:
     """Lower a function of one value: entry = its value at that code, correctly rounded."""
     node, x, out = unit.node, lowering.operand(unit), lowering.output(unit)
+    if lowering.numerics.gates is not None and node.op in (Op.HARD_SIGMOID, Op.HARD_SWISH):
+        gated(lowering, unit, lowering.numerics.gates)
+        return
     _check_width(x, unit)
     real = (np.arange(x.lo, x.hi + 1) - x.zero_point[0]) * x.scale.values()[0]
     values = _FUNCTIONS[node.op](real, node.attributes)
-    entries = quantize(values, out, lowering.numerics.activations.rounding)
+    entries = quantize(values, out, lowering.rounding(unit, lowering.numerics.activations.rounding))
     table = lowering.declare_constant(f"{node.name}.table", entries, out)
     lowering.add(unit, op=Op.TABLE, inputs=(*node.inputs, table), attributes={"lowest": x.lo})
 
@@ -66,7 +70,7 @@ def softmax(lowering: Lowering, unit: Unit) -> None:
     attributes: dict[str, Any] = {
         "axis": node.attributes["axis"],
         "numerator": numerator,
-        "rounding": lowering.numerics.requant.rounding.value,
+        "rounding": lowering.requant(unit).rounding.value,
     }
     zero = out.zero_point[0]
     steps: Steps = (*((Add(zero),) if zero else ()), Clamp(out.lo, out.hi))

@@ -1,4 +1,4 @@
-"""The five roundings in torch: exact integer quotients, and float32 to integer."""
+"""The six roundings in torch: exact integer quotients, and float32 to integer."""
 
 from __future__ import annotations
 
@@ -35,8 +35,15 @@ def _from_floor(x: Tensor, floor: Tensor, rest: Tensor, divisor: Tensor,
     missing = divisor - rest  # rest − missing has the sign of 2·rest − divisor, and cannot overflow
     if rounding is Rounding.HALF_UP:
         return floor + (rest >= missing)
-    tie_goes_up = x >= 0 if rounding is Rounding.HALF_AWAY else (floor & 1) == 1
-    return floor + ((rest > missing) | ((rest == missing) & tie_goes_up))
+    return floor + ((rest > missing) | ((rest == missing) & _TIES[rounding](x, floor)))
+
+
+#: Where a tie goes up, given the value and its floored quotient.
+_TIES: Mapping[Rounding, Callable[[Tensor, Tensor], Tensor]] = {
+    Rounding.HALF_AWAY: lambda x, _: x >= 0,
+    Rounding.HALF_TOWARD_ZERO: lambda x, _: x < 0,
+    Rounding.HALF_EVEN: lambda _, floor: (floor & 1) == 1,
+}
 
 
 def round_float32(x: Tensor, rounding: Rounding) -> Tensor:
@@ -50,5 +57,6 @@ _FLOAT: Mapping[Rounding, Callable[[Tensor], Tensor]] = {
     Rounding.TOWARD_ZERO: torch.trunc,
     Rounding.HALF_UP: lambda x: torch.floor(x + 0.5),
     Rounding.HALF_AWAY: lambda x: torch.copysign(torch.floor(x.abs() + 0.5), x),
+    Rounding.HALF_TOWARD_ZERO: lambda x: torch.copysign(torch.ceil(x.abs() - 0.5), x),
     Rounding.HALF_EVEN: torch.round,
 }

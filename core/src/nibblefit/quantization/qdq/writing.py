@@ -1,4 +1,4 @@
-"""Writes an integer graph of the target `generic` as QDQ ONNX in standard operators.
+"""Writes an integer graph as QDQ ONNX in standard operators.
 
 Every real tensor the integer graph quantizes passes a QuantizeLinear / DequantizeLinear pair, and
 every weight and bias is an integer initializer behind a DequantizeLinear. Scales are float32
@@ -8,48 +8,72 @@ numbers by construction, so the file holds every format exactly.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
+from nibblefit.errors import UnsupportedError
 from nibblefit.fixed.formats import Format, IntArray
 from nibblefit.ir.graph import Graph
+from nibblefit.ir.numerics import Numerics
 from nibblefit.ir.ops import Op
 from nibblefit.ir.quantized import QuantizedGraph
 from nibblefit.nn.onnx_export.entry import to_onnx
+from nibblefit.quantization.qdq.topology import float_graph
 from nibblefit.quantization.units import AVERAGES, Output, units
-from nibblefit.targets.generic_options import GenericOptions, numerics_of
-from nibblefit.targets.generic_topology import float_graph
 
-OPTIONS_KEY = "nibblefit.options"
 WIDTHS_KEY = "nibblefit.widths"
 #: Kept formats that a runtime must still round to: these operators compute new values.
 _ROUNDED = AVERAGES | {Op.RESIZE_BILINEAR, Op.PAD}
 
 
-def qdq_model(graph: QuantizedGraph, options: GenericOptions) -> onnx.ModelProto:
-    """Return the QDQ model of a graph, checked by onnx."""
+@dataclass(frozen=True, slots=True)
+class QdqStyle:
+    """What a runtime expects of a QDQ file.
+
+    Attributes:
+        float_weights: Weights are real numbers in front of a quantizer, as TensorRT's importer
+            wants them; otherwise they are stored as integers.
+        float_bias: Biases are real numbers that pass no quantizer. Every code of a bias must then
+            be readable from its float32 value.
+    """
+
+    float_weights: bool = False
+    float_bias: bool = False
+
+
+def qdq_model(graph: QuantizedGraph, numerics: Numerics, properties: Mapping[str, str],
+              style: QdqStyle = QdqStyle()) -> onnx.ModelProto:  # fmt: skip
+    """Return the QDQ model of a graph, checked by onnx.
+
+    Args:
+        graph: With its topology in the metadata.
+        numerics: The arithmetic it was quantized for.
+        properties: Entries of the file's metadata, such as the target's options.
+        style: See `QdqStyle`.
+
+    Raises:
+        UnsupportedError: A bias cannot be told exactly by a float32 number.
+    """
     real = float_graph(graph)
-    quantized = quantized_tensors(real, options)
+    quantized = quantized_tensors(real, numerics)
     wide = any(graph.tensors[name].format.bits > 8 for name in quantized)
     model = to_onnx(real, opset=21 if wide else 17)
-    _Rewriter(model, graph).rewrite(quantized)
-    entries = {
-        OPTIONS_KEY: options.model_dump_json(),
-        WIDTHS_KEY: json.dumps(_widths(graph), sort_keys=True),
-    }
+    _Rewriter(model, graph, style).rewrite(quantized)
+    entries = {**properties, WIDTHS_KEY: json.dumps(_widths(graph), sort_keys=True)}
     helper.set_model_props(model, entries)
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
-def quantized_tensors(real: Graph, options: GenericOptions) -> tuple[str, ...]:
+def quantized_tensors(real: Graph, numerics: Numerics) -> tuple[str, ...]:
     """Return the tensors that pass a quantizer, in order."""
     found = list(real.inputs)
-    for unit in units(real, numerics_of(options)):
+    for unit in units(real, numerics):
         computed = unit.output is Output.CALIBRATED or unit.node.op is Op.SOFTMAX
         if computed or (unit.output is Output.KEPT and unit.node.op in _ROUNDED):
             found.extend(unit.tensors)
@@ -68,8 +92,8 @@ def _widths(graph: QuantizedGraph) -> dict[str, int]:
 class _Rewriter:
     """Inserts quantizers into a float model."""
 
-    def __init__(self, model: onnx.ModelProto, graph: QuantizedGraph) -> None:
-        self.model, self.graph = model, graph
+    def __init__(self, model: onnx.ModelProto, graph: QuantizedGraph, style: QdqStyle) -> None:
+        self.model, self.graph, self.style = model, graph, style
         self.initializers = {item.name: item for item in model.graph.initializer}
         self.before: list[onnx.NodeProto] = []
 
@@ -97,18 +121,37 @@ class _Rewriter:
         del self.model.graph.value_info[:]
 
     def _constant(self, name: str, owner: str) -> None:
-        """Replace a float initializer by codes behind a DequantizeLinear."""
+        """Replace a float initializer by codes behind a DequantizeLinear, as the style asks."""
         fmt, codes = self.graph.tensors[owner].format, self.graph.constants[owner]
         axis, dims = fmt.axis, tuple(self.initializers[name].dims)
         if name.endswith(":turned"):
             codes, axis = codes.T, None if axis is None else codes.ndim - 1 - axis
-        del self.initializers[name]
-        self._store(f"{name}:codes", codes.reshape(dims).astype(_dtype(fmt)))
-        inputs = [f"{name}:codes", *self._scale(name, fmt)]
-        node = helper.make_node("DequantizeLinear", inputs, [name], name=f"{name}:dq")
-        if axis is not None:
-            node.attribute.append(helper.make_attribute("axis", axis))
-        self.before.append(node)
+        if fmt.bits > 16 and self.style.float_bias:
+            self._float_bias(name, fmt, codes)
+            return
+        real = self.initializers.pop(name)
+        source = f"{name}:codes"
+        scale = self._scale(name, fmt)
+        if self.style.float_weights:
+            real.name = f"{name}:real"
+            self.initializers[real.name] = real
+            self.before.append(_along("QuantizeLinear", [real.name, *scale], source,
+                                      f"{name}:q", axis))  # fmt: skip
+        else:
+            self._store(source, codes.reshape(dims).astype(_dtype(fmt)))
+        self.before.append(_along("DequantizeLinear", [source, *scale], name, f"{name}:dq", axis))
+
+    def _float_bias(self, name: str, fmt: Format, codes: IntArray) -> None:
+        """Leave a bias a real number, if float32 numbers tell its codes."""
+        steps = fmt.scale.values()
+        real = (codes * steps).astype(np.float32)
+        if not np.array_equal(np.rint(real.astype(np.float64) / steps), codes):
+            raise UnsupportedError(
+                f"a bias of '{name}' is too large to be told exactly by a 32-bit float: "
+                f"{int(np.abs(codes).max()):,} steps",
+                hint="its weights are tiny beside it: train with weight decay, or fold less",
+            )
+        self._store(name, real.reshape(tuple(self.initializers[name].dims)))
 
     def _pair(self, name: str, source: str, target: str) -> list[onnx.NodeProto]:
         """Return the quantizer of one tensor; narrow widths are clipped first."""
@@ -140,6 +183,15 @@ class _Rewriter:
 
     def _store(self, name: str, values: npt.NDArray[np.generic] | IntArray) -> None:
         self.initializers[name] = numpy_helper.from_array(np.ascontiguousarray(values), name)
+
+
+def _along(
+    kind: str, inputs: list[str], output: str, name: str, axis: int | None
+) -> onnx.NodeProto:
+    node = helper.make_node(kind, inputs, [output], name=name)
+    if axis is not None:
+        node.attribute.append(helper.make_attribute("axis", axis))
+    return node
 
 
 def _dtype(fmt: Format) -> type[np.generic]:

@@ -1,7 +1,7 @@
 """The float topology behind an integer graph, kept as JSON-like metadata.
 
 An integer graph says how bits are computed, not that a table was once a sigmoid. ONNX wants the
-latter, so the quantizer of this target keeps the folded network's nodes with the graph.
+latter, so a target that writes it keeps the folded network's nodes with the graph.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def float_graph(graph: QuantizedGraph) -> Graph:
     """Return the float network whose weights are exactly what the integer weights mean.
 
     Raises:
-        InputError: The graph was not quantized by this target.
+        InputError: The graph does not hold its topology.
     """
     if KEY not in graph.metadata:
         raise InputError(
             f"the graph '{graph.name}' does not say which float operators it was made from",
-            hint="compile the result of this target's own quantize step",
+            hint="compile the result of the quantize step of a target that writes QDQ ONNX",
         )
     stored = [_node(item) for item in graph.metadata[KEY]]
     made = set(graph.inputs).union(*(node.outputs for node in stored))

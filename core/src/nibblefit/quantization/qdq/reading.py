@@ -1,4 +1,4 @@
-"""Reads the QDQ ONNX of the target `generic` back into an integer graph.
+"""Reads QDQ ONNX that `writing` wrote back into an integer graph.
 
 Independent of the writer: quantizers are taken out of the file one by one, what is left is
 imported like any float ONNX file, and formats and codes decide the integers again.
@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto, numpy_helper
 
 from nibblefit.errors import InputError, NibblefitError
 from nibblefit.fixed.formats import Format, IntArray, Scale
 from nibblefit.ir.graph import Graph, Node, frozen_mapping
+from nibblefit.ir.numerics import Numerics
 from nibblefit.ir.ops import Op
 from nibblefit.ir.quantized import QuantizedGraph
 from nibblefit.nn.onnx_import import import_onnx
@@ -25,9 +28,9 @@ from nibblefit.nn.onnx_import.reading import read_model
 from nibblefit.quantization.align import product_scale
 from nibblefit.quantization.assign import AFFINE, Assignment, complete
 from nibblefit.quantization.build import lower
+from nibblefit.quantization.qdq.writing import WIDTHS_KEY
 from nibblefit.quantization.units import units
 from nibblefit.quantization.weights import Codes
-from nibblefit.targets.generic_options import GenericOptions, numerics_of
 
 _CONTAINERS: dict[int, tuple[int, bool]] = {
     TensorProto.INT8: (8, True),
@@ -50,8 +53,28 @@ class _Parts:
     nodes: list[onnx.NodeProto] = field(default_factory=list)
 
 
-def read_qdq(path: Path) -> QuantizedGraph:
-    """Return the integer graph that a file written by this target holds.
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a file's metadata says about its integers.
+
+    Attributes:
+        numerics: The arithmetic.
+        is_power_of_two: All scales are powers of two.
+    """
+
+    numerics: Numerics
+    is_power_of_two: bool
+
+
+def read_qdq(
+    path: Path, target: str, meaning_of: Callable[[Mapping[str, str]], Meaning]
+) -> QuantizedGraph:
+    """Return the integer graph that a file holds.
+
+    Args:
+        path: The file.
+        target: Name of the target that wrote it.
+        meaning_of: Reads the file's metadata; may raise ValueError or LookupError.
 
     Raises:
         InputError: The file is unreadable or was not written by this target.
@@ -59,15 +82,15 @@ def read_qdq(path: Path) -> QuantizedGraph:
     try:
         model, _ = read_model(path)
         properties = {item.key: item.value for item in model.metadata_props}
-        options = GenericOptions.model_validate_json(properties["nibblefit.options"])
-        widths = json.loads(properties["nibblefit.widths"])
-        parts = _taken_apart(model, widths, options.scales == "power_of_two")
+        meaning = meaning_of(properties)
+        widths = json.loads(properties[WIDTHS_KEY])
+        parts = _taken_apart(model, widths, meaning.is_power_of_two)
         graph = _tidied(_float_graph(model, parts), parts)
-        return _lowered(graph, parts, options)
+        return _lowered(graph, parts, meaning, target)
     except (NibblefitError, LookupError, ValueError, TypeError, AttributeError) as problem:
         # Names, types and shapes in the file may be anything; the first that does not fit ends it.
         raise InputError(
-            f"{path} is no file of the target generic, or is damaged: {problem}",
+            f"{path} is no file of the target {target}, or is damaged: {problem}",
             hint="compile again",
         ) from problem
 
@@ -100,12 +123,25 @@ def _dequantizer(node: onnx.NodeProto, values: dict[str, onnx.TensorProto],
         return
     quantizer = made[source]
     origin = quantizer.input[0]
+    if origin in values:  # a constant of real numbers behind a quantizer
+        fmt = _format(output, values[scale], values[zero], axis, parts)
+        parts.constants[output] = Codes(_coded(numpy_helper.to_array(values[origin]), fmt), fmt)
+        return
     if origin in made and _limits(made[origin]):
         origin = made[origin].input[0]
     # Behind an operator the tensor's name is on the real side; behind an input, on the file's.
     name = output if origin in made else origin
     parts.aliases[output if name == origin else origin] = name
     parts.tensors[name] = _format(name, values[scale], values[zero], axis, parts)
+
+
+def _coded(real: npt.NDArray[np.generic], fmt: Format) -> IntArray:
+    """Return what QuantizeLinear makes of real numbers: ties to even, clipped."""
+    steps = fmt.scale.values()
+    if fmt.axis is not None:
+        steps = steps.reshape([-1 if axis == fmt.axis else 1 for axis in range(real.ndim)])
+    codes = np.rint(real.astype(np.float64) / steps).astype(np.int64) + fmt.zero_point[0]
+    return _frozen(np.clip(codes, fmt.lo, fmt.hi))
 
 
 def _resolved(name: str, aliases: dict[str, str]) -> str:
@@ -192,7 +228,11 @@ def _tidied(graph: Graph, parts: _Parts) -> Graph:
     constants = {}
     nodes = []
     for node in joined.values():
-        names = {name: _owner(name, parts) for name in node.inputs if name in graph.constants}
+        names = {
+            name: _owner(name, parts, is_bias=node.op in AFFINE and place == 2)
+            for place, name in enumerate(node.inputs)
+            if name in graph.constants
+        }
         nodes.append(replace(node, inputs=tuple(names.get(n, n) for n in node.inputs)))
         for name, owner in names.items():
             flat = node.op in (Op.SCALE_OFFSET, Op.PRELU)
@@ -201,12 +241,17 @@ def _tidied(graph: Graph, parts: _Parts) -> Graph:
     return replace(graph, nodes=tuple(nodes), constants=frozen_mapping(constants))
 
 
-def _owner(name: str, parts: _Parts) -> str:
-    """Return the name under which the file's quantizers know an imported constant."""
+def _owner(name: str, parts: _Parts, *, is_bias: bool) -> str:
+    """Return the name under which the file's quantizers know an imported constant.
+
+    A bias may have none: then it stays a real number, and its codes follow from its layer's scales.
+    """
     for known in parts.constants:
         plain = known.removesuffix(":turned")
         if name in (known, plain, f"{known}:fixed", f"{plain}:fixed"):
             return plain
+    if is_bias:
+        return name.removesuffix(":fixed")
     raise InputError(
         f"the constant '{name}' has no quantizer in the file", hint="compile the graph again"
     )
@@ -229,21 +274,33 @@ def _frozen(codes: IntArray) -> IntArray:
     return codes
 
 
-def _lowered(graph: Graph, parts: _Parts, options: GenericOptions) -> QuantizedGraph:
-    numerics = numerics_of(options)
+def _lowered(graph: Graph, parts: _Parts, meaning: Meaning, target: str) -> QuantizedGraph:
+    numerics = meaning.numerics
     given = Assignment(dict(parts.tensors))
     for node in graph.nodes:
         for place, name in enumerate(node.inputs):
-            if name in graph.constants:
+            if name in graph.constants and _is_known(name, parts):
                 codes = _codes(name, tuple(graph.constants[name].shape), parts)
                 given.constants[node.name, place] = codes
     chosen = units(graph, numerics)
     done = complete(graph, chosen, numerics, given)
     for node in graph.nodes:
         # A real bias scale is the product of two others, exact in float64 but not in the file.
-        if node.op in AFFINE and len(node.inputs) > 2 and not parts.is_power_of_two:
+        if node.op in AFFINE and len(node.inputs) > 2 and not meaning.is_power_of_two:
             scale = product_scale(done.operand(node, 0).scale, done.operand(node, 1).scale)
-            bias = done.constants[node.name, 2]
+            bias = done.constants.get((node.name, 2)) or _bias(graph, node, numerics, scale)
             exact = replace(bias.format, scale=scale, axis=0 if len(scale) > 1 else None)
             done.constants[node.name, 2] = Codes(bias.values, exact)
-    return lower(graph, chosen, numerics, done, target="generic")
+    return lower(graph, chosen, numerics, done, target=target)
+
+
+def _bias(graph: Graph, node: Node, numerics: Numerics, scale: Scale) -> Codes:
+    """Return the codes of a bias that the file holds as real numbers."""
+    real = graph.constants[node.inputs[2]].astype(np.float64).reshape(-1)
+    codes = np.rint(real / scale.values()).astype(np.int64)
+    axis = 0 if len(scale) > 1 else None
+    return Codes(_frozen(codes), Format(numerics.bias.bits, signed=True, scale=scale, axis=axis))
+
+
+def _is_known(name: str, parts: _Parts) -> bool:
+    return name in parts.constants or f"{name}:turned" in parts.constants

@@ -1,0 +1,1 @@
+"""Integer graphs as QDQ ONNX, and back: for targets whose runtimes read it."""

@@ -1,0 +1,1 @@
+"""What TensorRT and its tools read: QDQ ONNX, float ONNX, calibration cache, scales, commands."""

@@ -1,0 +1,72 @@
+"""What the user does with the files, in words and as commands.
+
+Source of the options: TensorRT developer guide, command-line program trtexec.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+
+from nibblefit.ir.graph import Graph
+from nibblefit_tao.options import TaoOptions
+
+#: Batch sizes of the engine: least, best, most.
+_BATCHES = (1, 8, 16)
+
+
+def commands(network: Graph) -> str:
+    """Return the command lines, the recommended one first."""
+    name = network.inputs[0]
+    shape = "x".join(map(str, network.shapes[name]))
+    words = ("--minShapes", "--optShapes", "--maxShapes")
+    shapes = " ".join(
+        f"{word}={shlex.quote(f'{name}:{count}x{shape}')}"
+        for word, count in zip(words, _BATCHES, strict=True)
+    )
+    return "\n".join((
+        f"trtexec --onnx=model_int8_qdq.onnx {shapes} --stronglyTyped --saveEngine=model.engine",
+        f"trtexec --onnx=model_int8_qdq.onnx {shapes} --int8 --fp16 --saveEngine=model.engine",
+        (f"trtexec --onnx=model.onnx {shapes} --int8 --fp16 --calib=calibration.cache "
+        "--saveEngine=model.engine"),
+    ))  # fmt: skip
+
+
+def readme(network: Graph, options: TaoOptions, ranges: Mapping[str, float], *,
+           detection: bool) -> str:  # fmt: skip
+    """Return the text that lies beside the files."""
+    best, older, implicit = commands(network).splitlines()
+    heads = (
+        "The outputs are maps of locations and class scores for each level; anchors, decoding and "
+        "suppression of overlaps run behind the engine. No plugin is needed.\n"
+        if detection
+        else ""
+    )
+    return f"""# {network.name}: files for TensorRT
+
+| file | what it is |
+|---|---|
+| `model_int8_qdq.onnx` | explicit quantizers: the one to deploy; ONNX Runtime runs it too |
+| `model.onnx` | the same network in float, batch norm folded |
+| `calibration.cache` | {len(ranges)} ranges for `model.onnx`, TensorRT {options.tensorrt} |
+| `tensor_scales.json` | the same ranges as JSON |
+| `labels.txt` | class names in the order of the outputs |
+| `trtexec.txt` | the commands below |
+
+TensorRT 10:
+
+    {best}
+
+TensorRT 8 and 9:
+
+    {older}
+
+By calibration cache, which TensorRT has deprecated since 10.1:
+
+    {implicit}
+
+{heads}
+A cache is skipped without a word if its first line is for another version of TensorRT: set
+`target.tensorrt` to yours and compile again. Caches belong to a network, not to a GPU. The ranges
+come from training samples; there is no way here to calibrate on noise.
+"""
