@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nibblefit.errors import InputError
+from nibblefit_tao.pruning.command import prune
 
 if TYPE_CHECKING:
     from nibblefit.models import Model
@@ -19,6 +20,7 @@ _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def add_commands(app: typer.Typer) -> None:
     """Register the commands."""
     app.command("look")(look)
+    app.command("prune")(prune)
     app.command("spec")(spec)
     app.command("spec-back")(spec_back)
     app.command("cache")(cache)
