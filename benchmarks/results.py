@@ -6,8 +6,8 @@ maxim_plans (memory plans beside the vendor's), accuracy (MNIST and a Fashion-MN
 `generic` and `maxim`), maxim_mnist and maxim_fashion (three networks in 8, 4 and mixed bits),
 tidl_classifier and tidl_segmenter (sparse networks in 8 bits: MNIST, the Fashion-MNIST excerpt,
 scenes), tidl_detector (a sparse detector of blood cells in 8 bits on `tidl-classic`), tidl_latency
-(the latency model of the classic TIDL devices beside TI's figures). Give names to measure only some
-of them.
+(the latency model of the classic TIDL devices beside TI's figures), tao_detector and tao_classifier (blood cells and
+MNIST: trained, pruned at two ratios, retrained, INT8). Give names to measure only some of them.
 """
 
 from __future__ import annotations
@@ -225,9 +225,24 @@ def tidl_latency() -> Section:
     return measure()
 
 
+def tao_detector() -> Section:
+    """Prune and retrain a detector of blood cells at two ratios; see benchmarks/tao_detector.py."""
+    from benchmarks.tao_detector import measure
+
+    return measure(DATA / "bccd", seeds=(1, 2, 3))
+
+
+def tao_classifier() -> Section:
+    """Prune and retrain a ResNet-18 on MNIST at two ratios; see benchmarks/tao_classifier.py."""
+    from benchmarks.tao_classifier import measure
+
+    return measure(DATA / "mnist")
+
+
 _ALL = (
     startup, demo, mlperf_tiny, maxim_mlperf, maxim_plans, accuracy, maxim_mnist, maxim_fashion,
     tidl_classifier, tidl_segmenter, tidl_detector, tidl_latency,
+    tao_detector, tao_classifier,
 )  # fmt: skip
 SECTIONS = {section.__name__: section for section in _ALL}
 

@@ -66,8 +66,9 @@ class Section:
 #: Order of the sections on the page.
 ORDER = (
     "demo", "accuracy", "maxim_mnist", "maxim_fashion", "mlperf_tiny", "maxim_mlperf",
-    "maxim_plans", "tidl_classifier", "tidl_segmenter", "tidl_detector", "tidl_latency", "startup",
-    "bench", "maxim_engine", "maxim_qat", "vitis_calibration",
+    "maxim_plans", "tidl_classifier", "tidl_segmenter", "tidl_detector", "tidl_latency",
+    "tao_detector", "tao_classifier", "startup", "bench", "maxim_engine", "maxim_qat",
+    "vitis_calibration", "tao_pruning",
 )  # fmt: skip
 
 
