@@ -54,28 +54,18 @@ def look(  # noqa: PLR0917 - options of a command
 
     **Next:** set target.threshold or target.ratio in the recipe.
     """
-    import json
-
     from nibblefit.cli.output import write_json, write_line, write_table
-    from nibblefit.workspace.storage import write_file
-    from nibblefit_tao.looking.drawing import picture
     from nibblefit_tao.looking.summary import as_json as json_of
-    from nibblefit_tao.looking.summary import curve_table, groups_table
+    from nibblefit_tao.looking.summary import curve_table, groups_table, write_look
     from nibblefit_tao.pruning.curve import solve
     from nibblefit_tao.pruning.stage import look_at
 
-    model, options = _trained(run, step, normalizer, criterion)
-    found = look_at(model, options)
-    threshold = None
-    if ratio is not None:
-        threshold = solve(found.coupling, found.rankings, ratio=ratio)
-    document = json_of(found) | ({} if threshold is None else {"threshold": threshold})
+    found = look_at(*_trained(run, step, normalizer, criterion))
+    threshold = None if ratio is None else solve(found.coupling, found.rankings, ratio=ratio)
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        write_file(out / "look.json", json.dumps(document, indent=1).encode())
-        write_file(out / "look.png", picture(found, threshold))
+        write_look(found, threshold, out)
     if as_json:
-        write_json(document)
+        write_json(json_of(found, threshold))
         return
     write_table(groups_table(found))
     write_table(curve_table(found))

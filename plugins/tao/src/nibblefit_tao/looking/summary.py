@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nibblefit.results import Table
+from nibblefit.workspace.storage import write_file
 from nibblefit_tao.pruning.curve import curve
 from nibblefit_tao.pruning.stage import Look
 from nibblefit_tao.sizes import MIB
@@ -47,8 +50,8 @@ def curve_table(look: Look) -> Table:
     return Table("What each threshold leaves", columns, tuple(rows))
 
 
-def as_json(look: Look) -> dict[str, Any]:
-    """Return histograms and curve."""
+def as_json(look: Look, threshold: float | None = None) -> dict[str, Any]:
+    """Return histograms and curve, and a threshold that was solved for."""
     groups = []
     for ranking in look.rankings:
         counts, edges = np.histogram(ranking.scores, bins=BINS)
@@ -60,7 +63,9 @@ def as_json(look: Look) -> dict[str, Any]:
             "counts": counts.tolist(),
         })  # fmt: skip
     found = look.curve
+    solved = {} if threshold is None else {"threshold": threshold}
     return {
+        **solved,
         "groups": groups,
         "kept_whole": dict(look.coupling.reasons),
         "curve": {
@@ -71,3 +76,13 @@ def as_json(look: Look) -> dict[str, Any]:
             "weight_bytes": found.weight_bytes.tolist(),
         },
     }
+
+
+def write_look(look: Look, threshold: float | None, folder: Path) -> None:
+    """Write look.json and look.png."""
+    from nibblefit_tao.looking.drawing import picture
+
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(as_json(look, threshold), indent=1) + "\n"
+    write_file(folder / "look.json", text.encode())
+    write_file(folder / "look.png", picture(look, threshold))

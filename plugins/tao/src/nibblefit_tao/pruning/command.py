@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nibblefit.errors import InputError
+
+if TYPE_CHECKING:
+    from nibblefit_tao.pruning.module import Pruned
 
 
 def prune(
@@ -57,11 +60,9 @@ def prune(
 
     **Next:** retrain pruned/model.onnx by a recipe with target.prune = false.
     """
-    from nibblefit.cli.output import write_json, write_line
     from nibblefit_tao.pruning.files import load_network, write_pruned
     from nibblefit_tao.pruning.module import prune_graph
     from nibblefit_tao.pruning.settings import Criterion, Normalizer, PruneSettings
-    from nibblefit_tao.sizes import ratio_in_words
 
     try:
         settings = PruneSettings(Normalizer(normalizer), Criterion(criterion), granularity,
@@ -69,7 +70,13 @@ def prune(
     except ValueError as error:
         raise InputError(str(error), hint="see nibblefit tao prune --help") from None
     found = prune_graph(load_network(model, weights, input_shape), settings, ratio=ratio)
-    files = write_pruned(found, out)
+    _tell(found, write_pruned(found, out), as_json=as_json)
+
+
+def _tell(found: Pruned, files: list[Path], *, as_json: bool) -> None:
+    from nibblefit.cli.output import write_json, write_line
+    from nibblefit_tao.sizes import ratio_in_words
+
     if as_json:
         write_json({
             "threshold": found.plan.threshold, "ratio": found.ratio,
@@ -77,7 +84,7 @@ def prune(
             "files": [str(path) for path in files],
         })  # fmt: skip
         return
-    write_line(f"threshold {found.plan.threshold:.6g}, "
-               f"{ratio_in_words(found.before, found.after)}")  # fmt: skip
+    words = ratio_in_words(found.before, found.after)
+    write_line(f"threshold {found.plan.threshold:.6g}, {words}")
     for path in files:
         write_line(str(path))

@@ -21,6 +21,8 @@ from nibblefit_tao.pruning.decisions import Ranking
 
 Counts = npt.NDArray[np.int64]
 _BYTES = 4
+#: Thresholds that one look of the search counts at: three looks find one of 30,000.
+_PARTS = 33
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,29 @@ def solve(coupling: Coupling, rankings: Sequence[Ranking], *, ratio: float | Non
         LimitError: No threshold gets there, since the least numbers of filters and the layers
             that stay whole are reached first.
     """
-    found = curve(coupling, rankings, steps(rankings))
+    candidates = steps(rankings)
+    # What stays never grows with the threshold, so every look narrows the range to a part.
+    low, high = 0, len(candidates) - 1
+    found = curve(coupling, rankings, candidates[[high]])
+    if not _fits(found, ratio, macs, weight_bytes)[0]:
+        raise LimitError(
+            f"no threshold prunes that far: {found.ratios[-1]:.3f} of the parameters, "
+            f"{found.macs[-1]:,} MACs and {found.weight_bytes[-1]:,} bytes of weights remain at "
+            f"the largest useful one, {found.thresholds[-1]:.4g}",
+            hint="lower min_filters or granularity, exclude fewer layers, or ask for less",
+        )
+    while low < high:
+        places = np.unique(np.linspace(low, high, _PARTS).astype(np.int64))
+        fits = _fits(curve(coupling, rankings, candidates[places]), ratio, macs, weight_bytes)
+        first = int(np.argmax(fits))
+        high = int(places[first])
+        low = int(places[first - 1]) + 1 if first else high
+    return float(candidates[high])
+
+
+def _fits(found: Curve, ratio: float | None, macs: int | None,
+          weight_bytes: int | None) -> npt.NDArray[np.bool_]:  # fmt: skip
+    """Return at which thresholds no more is left than asked for."""
     fits = np.ones(len(found.thresholds), dtype=np.bool_)
     if ratio is not None:
         fits &= found.ratios <= ratio
@@ -95,14 +119,7 @@ def solve(coupling: Coupling, rankings: Sequence[Ranking], *, ratio: float | Non
         fits &= found.macs <= macs
     if weight_bytes is not None:
         fits &= found.weight_bytes <= weight_bytes
-    if not fits.any():
-        raise LimitError(
-            f"no threshold prunes that far: {found.ratios[-1]:.3f} of the parameters, "
-            f"{found.macs[-1]:,} MACs and {found.weight_bytes[-1]:,} bytes of weights remain at "
-            f"the largest useful one, {found.thresholds[-1]:.4g}",
-            hint="lower min_filters or granularity, exclude fewer layers, or ask for less",
-        )
-    return float(found.thresholds[int(np.argmax(fits))])
+    return fits
 
 
 class _Counting:
@@ -114,8 +131,7 @@ class _Counting:
         self._points = len(thresholds)
         self._places = _places(rankings)
         self._kept = np.array(
-            [[ranking.kept_count(float(t)) for t in thresholds] for ranking in rankings],
-            dtype=np.int64,
+            [ranking.kept_counts(thresholds) for ranking in rankings], dtype=np.int64
         ).reshape(len(rankings), self._points)
         constants = {n: v.shape for n, v in coupling.graph.constants.items()}
         shapes = {**constants, **coupling.graph.shapes}

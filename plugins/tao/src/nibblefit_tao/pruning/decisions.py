@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import numpy as np
+import numpy.typing as npt
 
 from nibblefit.errors import RecipeError, did_you_mean
 from nibblefit.ir.graph import Graph
@@ -55,14 +56,21 @@ class Ranking:
 
     def kept_count(self, threshold: float) -> int:
         """Return how many classes stay at a threshold."""
+        return int(self.kept_counts(np.array([threshold]))[0])
+
+    def kept_counts(self, thresholds: npt.NDArray[np.float64]) -> Ids:
+        """Return how many classes stay at each threshold."""
         width = len(self.scores)
         if self.whole:
-            return width
-        limit = threshold if self.own is None else self.own
+            return np.full(len(thresholds), width, dtype=np.int64)
+        limits = thresholds if self.own is None else np.full(len(thresholds), self.own)
         others = self.scores[self.order[self.needed :]]
-        above = self.needed + int(np.count_nonzero(others > np.float32(limit)))
-        at_least = max(above, min(self.floor, width))
-        return min(-(-at_least // self.step) * self.step, width)
+        # A score that is no number is above nothing.
+        rising = np.sort(others[~np.isnan(others)])
+        above = len(rising) - np.searchsorted(rising, limits.astype(np.float32), side="right")
+        at_least = np.maximum(self.needed + above, min(self.floor, width))
+        kept: Ids = np.minimum(-(-at_least // self.step) * self.step, width)
+        return kept
 
     def removed(self, threshold: float) -> Ids:
         """Return the classes that go at a threshold, ascending."""

@@ -90,44 +90,48 @@ def yaml_to_recipe(spec: YamlSpec) -> Converted:
             f"{spec.path} is read, but is no classification spec, and has no recipe here",
             hint="write the network in PyTorch and use its training settings",
         )
-    train = _block(spec, "train")
-    rate, regularizer = _block(spec, "train", "lr_config"), _block(spec, "train", "reg_config")
-    size = [
-        int(_number(spec, model, f"input_{axis}", 224, "model")) for axis in ("height", "width")
-    ]
-    backbone = model.get("backbone", "")
+    channels, *size = (
+        int(_number(spec, model, f"input_{word}", default, "model"))
+        for word, default in (("channels", 3), ("height", 224), ("width", 224))
+    )
+    tables = {
+        "model": {"source": "network.py:build", "input_shape": [channels, *size]},
+        "task": {"kind": "classification"},
+        "data": {"source": "folder", "options": {"size": size}},
+        "train": {"train": _training(spec)},
+        "target": _target(spec),
+    }
+    network = (
+        f"the network '{model.get('backbone', '')}' is not built in: write its factory to "
+        "network.py, or give an ONNX file in model.source"
+    )
+    return Converted(tables, (network, "set data.path to the folder above train and val"))
+
+
+def _training(spec: YamlSpec) -> dict[str, Any]:
+    train, rate = _block(spec, "train"), _block(spec, "train", "lr_config")
+    return {
+        "batch_size": int(_number(spec, train, "batch_size_per_gpu", 64, "train")),
+        "epochs": int(_number(spec, train, "num_epochs", 80, "train")),
+        "optimizer": "sgd",
+        "learning_rate": _number(spec, rate, "learning_rate", 0.05, "train", "lr_config"),
+        "schedule": "soft_start_cosine",
+        "schedule_options": {
+            "soft_start": _number(spec, rate, "soft_start", 0.0, "train", "lr_config"),
+            "floor": 0.0,
+            "cut_short": True,
+        },
+    }
+
+
+def _target(spec: YamlSpec) -> dict[str, Any]:
+    regularizer = _block(spec, "train", "reg_config")
     kind = str(regularizer.get("type", "None"))
     weight = _number(spec, regularizer, "weight_decay", 0.0, "train", "reg_config")
     target: dict[str, Any] = {"name": "tao", "regularizer": "NO_REG"}
     if kind in ("L1", "L2"):
         target |= {"regularizer": kind, "regularizer_weight": weight}
-    target |= _pruning(spec)
-    channels = int(_number(spec, model, "input_channels", 3, "model"))
-    tables = {
-        "model": {"source": "network.py:build", "input_shape": [channels, *size]},
-        "task": {"kind": "classification"},
-        "data": {"source": "folder", "options": {"size": size}},
-        "train": {
-            "train": {
-                "batch_size": int(_number(spec, train, "batch_size_per_gpu", 64, "train")),
-                "epochs": int(_number(spec, train, "num_epochs", 80, "train")),
-                "optimizer": "sgd",
-                "learning_rate": _number(spec, rate, "learning_rate", 0.05, "train", "lr_config"),
-                "schedule": "soft_start_cosine",
-                "schedule_options": {
-                    "soft_start": _number(spec, rate, "soft_start", 0.0, "train", "lr_config"),
-                    "floor": 0.0,
-                    "cut_short": True,
-                },
-            }
-        },
-        "target": target,
-    }
-    network = (
-        f"the network '{backbone}' is not built in: write its factory to network.py, or give an "
-        "ONNX file in model.source"
-    )
-    return Converted(tables, (network, "set data.path to the folder above train and val"))
+    return target | _pruning(spec)
 
 
 def _pruning(spec: YamlSpec) -> dict[str, Any]:
