@@ -77,7 +77,8 @@ def recipe(folder: Path, *, changes: dict[str, Any] | None = None, **target: Any
 @pytest.mark.parametrize("target", [
     {}, {"parity": True, "batch_size": 8}, {"qat": True}, {"fast_finetune": True},
     {"configuration": "gpu_quant_config"},
-], ids=["dpu", "parity", "qat", "finetune", "gpu"])  # fmt: skip
+    {"configuration": "int_config", "parity": True, "batch_size": 8},
+], ids=["dpu", "parity", "qat", "finetune", "gpu", "cpu-parity"])  # fmt: skip
 def test_a_run_goes_from_training_to_files(target: dict[str, Any], tmp_path: Path) -> None:
     """Digits are learnt, quantized, compiled and read back; all executions agree."""
     run(recipe(tmp_path, **target), tmp_path / "run")

@@ -39,3 +39,10 @@ def test_float_scales_combine_with_the_most_frequent_zero_point() -> None:
 def test_the_mode_of_equals_is_the_smallest() -> None:
     """Ties go to the smallest value, as in the original."""
     assert modal([7, 5, 7, 5, 9]) == 5
+
+
+def test_of_equally_frequent_scales_the_smallest_is_the_finest_position() -> None:
+    """The original's quantizer for CPU and GPU votes on scales: 6 of 6, 6, 5, 5."""
+    found = [FixPosition(8, one) for one in (6, 6, 5, 5)]
+    assert combined(found, Statistic.MODAL) == FixPosition(8, 5)
+    assert combined(found, Statistic.MODAL, by_scale=True) == FixPosition(8, 6)

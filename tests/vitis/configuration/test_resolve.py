@@ -65,7 +65,9 @@ def graph() -> Graph:
 
 def entry(kinds: str = "input weights bias activation", **words: Any) -> dict[str, Any]:
     """Return an entry for layers: a type or name, and keys of its overall block."""
-    names = {key: words.pop(key) for key in ("layer_type", "layer_name") if key in words}
+    names: dict[str, Any] = {
+        key: words.pop(key) for key in ("layer_type", "layer_name") if key in words
+    }
     return {**names, "quantizable_data_type": kinds.split(), "overall_quantize_config": words}
 
 
@@ -302,3 +304,17 @@ def test_scales_per_channel_need_channels(graph: Graph) -> None:
     assert resolved(graph, {"layer_type": "Linear", **blocks}).of("head", Kind.WEIGHTS).per_channel
     assert resolved(graph, {"layer_name": "*", **blocks}).of("head", Kind.WEIGHTS).per_channel
     resolved(graph, {"layer_type": "Softmax", **blocks})
+
+
+def test_a_depthwise_convolution_is_a_type_of_its_own_for_the_original(graph: Graph) -> None:
+    """``Conv2d`` means it, but with parity only ``depthwise_conv2d`` does."""
+    narrow = entry("weights", layer_type="Conv2d", bit_width=6)
+    depthwise = entry("weights", layer_type="depthwise_conv2d", bit_width=6)
+
+    def bits(one: dict[str, Any], *, parity: bool) -> list[int]:
+        setting = resolved(graph, one, parity=parity)
+        return [setting.of(name, Kind.WEIGHTS).bit_width for name in ("layer1.conv", "depthwise")]
+
+    assert bits(narrow, parity=False) == [6, 6]
+    assert bits(narrow, parity=True) == [6, 8]
+    assert bits(depthwise, parity=True) == [8, 6]

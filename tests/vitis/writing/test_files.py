@@ -170,6 +170,7 @@ def test_the_summary_says_how_pictures_become_codes(tmp_path: Path) -> None:
     np.testing.assert_allclose(ours, scaling.apply(pixels), rtol=1e-6, atol=1e-6)
     text = (tmp_path / "deployment.txt").read_text("utf-8")
     assert "round(16 * value), clamped (fix position 4)" in text
+    assert "between two codes: away from zero (std_round)" in text
     assert "cat, dog" in text
 
 

@@ -12,8 +12,9 @@ from nibblefit_tao.pruning.settings import Criterion, Normalizer, PruneSettings
 
 _PRUNE: dict[str, JsonValue] = {"read_by": ["prune"]}
 _TRAIN: dict[str, JsonValue] = {"read_by": ["train"]}
-_RETRAIN: dict[str, JsonValue] = {"read_by": ["retrain"]}
-_QUANTIZE: dict[str, JsonValue] = {"read_by": ["prepare", "quantize", "compile", "evaluate"]}
+_RETRAIN: dict[str, JsonValue] = {"read_by": ["retrain", "qat"]}
+_INTEGER_STEPS = ("prepare", "quantize", "compile", "evaluate")
+_QUANTIZE: dict[str, JsonValue] = {"read_by": [*_INTEGER_STEPS]}
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 Threshold = Annotated[float, Field(ge=0.0, le=1e6)]
@@ -123,7 +124,19 @@ class TaoOptions(BaseModel):
     per_channel: bool = Field(
         default=True,
         description="One weight scale per filter, as TensorRT does by itself, or one per layer.",
-        json_schema_extra=_QUANTIZE,
+        json_schema_extra={"read_by": [*_INTEGER_STEPS, "qat"]},
+    )
+    qat: bool = Field(
+        default=False,
+        description="Train with quantization in the loop at the end, step `qat`; its ranges are "
+        "those of the integers, and nothing is calibrated.",
+        json_schema_extra={"read_by": ["qat"]},
+    )
+    qat_relu6: bool = Field(
+        default=False,
+        description="Make every ReLU, leaky and parametric ReLU a ReLU6 before step `qat`, as TAO "
+        "does; this changes the function.",
+        json_schema_extra={"read_by": ["qat"]},
     )
     tensorrt: str = Field(
         default="10.3.0",

@@ -2,7 +2,8 @@
 
 Source: pytorch_nndct 3.5, quantization groups: a quantizable operator takes the passive operators
 behind it (rectifiers, layout changes) into its group, and one format is found where its last
-operator that changes values ends.
+operator that changes values ends. Only a leaky rectifier behind pools, concatenations and the like
+is a group of its own here: integers reach it as codes, in a format that must hold both slopes.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ LAYOUT = frozenset(
 PASSIVE = LAYOUT | {Op.RELU, Op.CLIP, Op.LEAKY_RELU}
 #: Operators that, where they cannot join a group, keep the format of what they read: exact.
 KEEPING = LAYOUT | {Op.RELU}
+#: Operators whose sums a leaky rectifier may change before they are rounded.
+SUMMING = WEIGHTED | {Op.SCALE_OFFSET, Op.MATMUL, Op.ADD, Op.SUB, Op.MUL}
 #: Operators whose result is an index, not a number to be rounded.
 UNROUNDED = frozenset({Op.ARGMAX})
 
@@ -71,6 +74,9 @@ def _members(graph: Graph, consumers: dict[str, list[Node]], head: Node) -> tupl
     while head.op not in UNROUNDED:
         reader = _only_reader(graph, consumers, members[-1])
         if reader is None or reader.op not in PASSIVE:
+            break
+        # Elsewhere codes arrive, and rounding them first would not commute with two slopes.
+        if reader.op is Op.LEAKY_RELU and members[-1].op not in SUMMING:
             break
         # Behind a tensor that keeps a format, whatever changes values starts a group.
         if all(member.op in KEEPING for member in members) and reader.op not in KEEPING:

@@ -72,7 +72,9 @@ DPU_NUMERICS = Numerics(
     fusions=FUSIONS,
     operators=OPERATORS,
     host_operators=CPU_OPERATORS,
-    gates=GateRule(HARD_SIGMOID_MULTIPLIER, HARD_SIGMOID_SHIFT, 8, HARD_SWISH_GATE_POSITION),
+    gates=GateRule(
+        HARD_SIGMOID_MULTIPLIER, HARD_SIGMOID_SHIFT, 8, HARD_SWISH_GATE_POSITION, Rounding.HALF_UP
+    ),
     sources=frozen_mapping(
         {
             "inputs": _NNDCT,

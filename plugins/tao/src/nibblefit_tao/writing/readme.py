@@ -33,8 +33,21 @@ def commands(network: Graph) -> str:
 
 
 def readme(network: Graph, options: TaoOptions, ranges: Mapping[str, float], *,
-           detection: bool) -> str:  # fmt: skip
-    """Return the text that lies beside the files."""
+           detection: bool, trained: bool = False) -> str:  # fmt: skip
+    """Return the text that lies beside the files.
+
+    Args:
+        network: The folded float network.
+        options: Of the target.
+        ranges: Largest magnitude by tensor.
+        detection: The outputs are a detector's.
+        trained: The ranges come from quantized training.
+    """
+    origin = (
+        "quantized training, so calibrating again would undo part of it"
+        if trained
+        else "training samples; there is no way here to calibrate on noise"
+    )
     best, older, implicit = commands(network).splitlines()
     heads = (
         "The outputs are maps of locations and class scores for each level; anchors, decoding and "
@@ -68,5 +81,6 @@ By calibration cache, which TensorRT has deprecated since 10.1:
 {heads}
 A cache is skipped without a word if its first line is for another version of TensorRT: set
 `target.tensorrt` to yours and compile again. Caches belong to a network, not to a GPU. The ranges
-come from training samples; there is no way here to calibrate on noise.
+come from {origin}.
+`nibblefit tao cache calibration.cache --for model.onnx` tells whether a cache is stale.
 """

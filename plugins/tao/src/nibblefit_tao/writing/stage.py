@@ -20,6 +20,7 @@ from nibblefit.workspace.storage import file_digest, write_file
 from nibblefit_tao.calibration.cache import LEVELS, from_ranges, header
 from nibblefit_tao.numerics import numerics_of
 from nibblefit_tao.options import TaoOptions
+from nibblefit_tao.plan import QAT_PHASE
 from nibblefit_tao.writing.readme import commands, readme
 
 QDQ, FLOAT, CACHE, SCALES, LABELS = (
@@ -54,6 +55,7 @@ def compile_tao(run: Run, graph: QuantizedGraph) -> Artifact:
     algorithm = "EntropyCalibration2" if _is_entropy(run) else "MinMaxCalibration"
     names = list(run.data.class_names)
     detection = run.task.name == "detection"
+    trained = graph.metadata.get("method") == QAT_PHASE
     contents = {
         QDQ: model.SerializeToString(deterministic=True),
         FLOAT: to_onnx(network).SerializeToString(deterministic=True),
@@ -61,7 +63,7 @@ def compile_tao(run: Run, graph: QuantizedGraph) -> Artifact:
         SCALES: (json.dumps({"tensor_scales": ranges}, indent=1) + "\n").encode(),
         LABELS: ("\n".join((["background"] if detection else []) + names) + "\n").encode(),
         COMMANDS: (commands(network) + "\n").encode(),
-        README: readme(network, options, ranges, detection=detection).encode(),
+        README: readme(network, options, ranges, detection=detection, trained=trained).encode(),
     }
     for name, content in contents.items():
         write_file(run.folder / name, content)

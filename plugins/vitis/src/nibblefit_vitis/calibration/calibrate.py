@@ -47,37 +47,55 @@ def calibrate(
         InputError: There is no calibration data, or a value is not finite; names the tensor.
         UnsupportedError: The network has several inputs, or a setting contradicts itself.
     """
-    if len(graph.inputs) != 1:
-        raise UnsupportedError(
-            f"network '{graph.name}' has {len(graph.inputs)} inputs; calibration feeds one",
-            hint="quantize the part behind one input",
-        )
+    _refuse_several_inputs(graph)
     pooled = is_pooled(setting)
     calibration = OnePass(graph, setting) if pooled else PerBatch(graph, setting)
     closed_form = setting.include_bias_corr and not setting.parity and not pooled
-    samples, kept = 0, Kept()
-    filled = (batch for batch in batches if len(batch))
-    side_by_side = torch.get_num_threads() if pooled else 1
-    for some in taken(chunks(filled) if pooled else filled, side_by_side):
-        calibration.add(some)
-        for batch in some:
-            samples += len(batch)
-            if closed_form:
-                kept.add(batch)
-            if on_batch is not None:
-                on_batch(len(batch))
+    kept = Kept() if closed_form else None
+    samples = _fed(calibration, batches, kept, pooled=pooled, on_batch=on_batch)
     if samples == 0:
         raise InputError(
             "there is no calibration data",
             hint="the training split is empty; check [data] and quantize.calibration_samples",
         )
     found = calibration.result()
-    if not closed_form:
-        return found
+    return found if kept is None else _with_biases(graph, found, setting, kept)
+
+
+def _with_biases(graph: Graph, found: Calibrated, setting: NetworkSetting,
+                 kept: Kept) -> Calibrated:  # fmt: skip
+    """Return formats with biases corrected in closed form, and the corrections."""
     matched = correct_biases(graph, found.formats, setting, kept.samples)
     params = frozen_mapping({**found.formats.params, **matched.formats})
     formats = replace(found.formats, params=params)
     return replace(found, formats=formats, corrections=frozen_mapping(matched.corrections))
+
+
+def _refuse_several_inputs(graph: Graph) -> None:
+    if len(graph.inputs) != 1:
+        raise UnsupportedError(
+            f"network '{graph.name}' has {len(graph.inputs)} inputs; calibration feeds one",
+            hint="quantize the part behind one input",
+        )
+
+
+def _fed(
+    calibration: OnePass | PerBatch, batches: Iterable[npt.NDArray[np.float32]],
+    kept: Kept | None, *, pooled: bool, on_batch: Callable[[int], None] | None,
+) -> int:  # fmt: skip
+    """Feed all batches, keep the first ones, and return the number of samples."""
+    samples = 0
+    filled = (batch for batch in batches if len(batch))
+    side_by_side = torch.get_num_threads() if pooled else 1
+    for some in taken(chunks(filled) if pooled else filled, side_by_side):
+        calibration.add(some)
+        for batch in some:
+            samples += len(batch)
+            if kept is not None:
+                kept.add(batch)
+            if on_batch is not None:
+                on_batch(len(batch))
+    return samples
 
 
 def is_pooled(setting: NetworkSetting) -> bool:

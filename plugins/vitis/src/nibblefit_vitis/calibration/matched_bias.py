@@ -225,15 +225,28 @@ def correct_biases(
     Raises:
         InputError: There are no samples.
     """
+    kept = Kept()
+    for chunk in chunks(batches):
+        if not kept.add(chunk):
+            break
+    if not kept.samples:
+        raise InputError(
+            "bias correction got no calibration data",
+            hint="set quantize.calibration_samples to 1 or more",
+        )
+    means = _float_means(graph, setting, kept.samples)
+    return matched_biases(graph, formats, setting, kept.samples, means)
+
+
+def _float_means(graph: Graph, setting: NetworkSetting,
+                 samples: Sequence[npt.NDArray[np.float32]]) -> MeanInputs:  # fmt: skip
+    """Return what the layers of the float network read on average."""
     execution = Execution(graph, hardware=has_device_constants(setting))
+    means = MeanInputs(graph)
     constants = {
         name: channels_last(torch.from_numpy(np.array(values)).float())
         for name, values in graph.constants.items()
     }
-    means, kept = MeanInputs(graph), Kept()
-    for chunk in chunks(batches):
-        if not kept.add(chunk):
-            break
 
     def summed(chunk: npt.NDArray[np.float32]) -> dict[str, Tensor]:
         sums: dict[str, Tensor] = {}
@@ -247,12 +260,7 @@ def correct_biases(
         return sums
 
     with workers() as number:
-        for some in taken(kept.samples, number):
+        for some in taken(samples, number):
             for chunk, sums in zip(some, side_by_side(summed, some, number), strict=True):
                 means.add_sums(sums, len(chunk))
-    if not kept.samples:
-        raise InputError(
-            "bias correction got no calibration data",
-            hint="set quantize.calibration_samples to 1 or more",
-        )
-    return matched_biases(graph, formats, setting, kept.samples, means)
+    return means

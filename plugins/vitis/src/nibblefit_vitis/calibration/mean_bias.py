@@ -1,7 +1,7 @@
-"""Bias correction in closed form: the mean error that rounded weights leave, over all samples.
+"""Mean outputs of layers, from the mean of what they read.
 
-A convolution is linear, so the mean of its error over samples is the error of the mean sample: one
-convolution of one image with the weights' rounding errors, whatever the number of samples.
+A convolution is linear, so the mean of its outputs over samples is the output of the mean sample:
+one convolution of one image, whatever the number of samples.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import product
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -18,11 +16,7 @@ from nibblefit.ir.attributes import window_of
 from nibblefit.ir.graph import Graph, Node
 from nibblefit.ir.ops import WEIGHTED, Op
 from nibblefit.nn.execute.padding import pad_spatial
-from nibblefit_vitis.formats import TensorFormat
-from nibblefit_vitis.settings import Kind, NetworkSetting
-from nibblefit_vitis.simulation.effective import effective
 from nibblefit_vitis.simulation.operators import run_operator
-from nibblefit_vitis.simulation.quantizer import quantizer
 
 
 class MeanInputs:
@@ -38,16 +32,10 @@ class MeanInputs:
             if node.op in WEIGHTED and len(node.inputs) > 2
             and all(name in graph.constants for name in node.inputs[1:])
         ]  # fmt: skip
-        self._graph = graph
         self._names = {node.name for node in self._layers}
         self._first_readers = {node.inputs[0]: node.name for node in reversed(self._layers)}
         self._sums: dict[str, Tensor] = {}
         self._samples = 0
-
-    def add(self, node: Node, values: Tensor) -> None:
-        """Add a batch of what a node reads; tensors that several layers read count once."""
-        if self.is_first_reader(node):
-            self._add(node.inputs[0], values.sum(0).double())
 
     def is_first_reader(self, node: Node) -> bool:
         """Return whether what a node reads is wanted, and no layer before it reads the same."""
@@ -56,36 +44,8 @@ class MeanInputs:
     def add_sums(self, sums: Mapping[str, Tensor], samples: int) -> None:
         """Add sums over samples, by name of the tensor, and how many samples they are of."""
         for name, total in sums.items():
-            self._add(name, total)
-        self.count(samples)
-
-    def _add(self, name: str, total: Tensor) -> None:
-        self._sums[name] = self._sums[name] + total if name in self._sums else total
-
-    def count(self, samples: int) -> None:
-        """Note how many samples the last batch had."""
+            self._sums[name] = self._sums[name] + total if name in self._sums else total
         self._samples += samples
-
-    def corrections(
-        self, setting: NetworkSetting, formats: Mapping[str, TensorFormat | None]
-    ) -> dict[str, npt.NDArray[np.float64]]:
-        """Return the mean error of every output channel, by name of the bias.
-
-        Args:
-            setting: Gives the rounding of weights.
-            formats: Of the weights, by name.
-        """
-        found: dict[str, npt.NDArray[np.float64]] = {}
-        for node in self._layers:
-            fmt = formats.get(node.inputs[1])
-            if fmt is None or node.inputs[2] in found:
-                continue
-            weights = torch.from_numpy(np.array(self._graph.constants[node.inputs[1]])).double()
-            rounds = quantizer(fmt, effective(setting, node.name, Kind.WEIGHTS))
-            mean = self._sums[node.inputs[0]] / self._samples
-            missed = mean_output(node, mean, rounds.real(weights) - weights)
-            found[node.inputs[2]] = missed.numpy()
-        return found
 
     def of(self, node: Node) -> Tensor | None:
         """Return the mean sample that a layer reads; None unless it has weights and a bias."""

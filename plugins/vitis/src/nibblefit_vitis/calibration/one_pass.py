@@ -87,7 +87,9 @@ class OnePass:
             counted.into(histogram)
 
     def result(self) -> Calibrated:
-        """Return the formats of everything seen."""
+        """Return the formats of everything seen; to be called once, at the end."""
+        # The correction makes rounded copies of all weights; both at once would be the peak.
+        self._constants.clear()
         params = parameter_formats(self._graph, self._setting)
         outputs: dict[str, TensorFormat | None] = {
             group.end: None for group in self._execution.groups if not group.quantized

@@ -35,12 +35,13 @@ def parameter_formats(
     wanted = [one for one in parameters(graph) if only is None or one.name in only]
 
     def of(parameter: Parameter) -> TensorFormat:
-        values = np.asarray(graph.constants[parameter.name], np.float64)
+        values = np.asarray(graph.constants[parameter.name], np.float32)
         if corrections and parameter.name in corrections:
-            values = values - corrections[parameter.name]
+            exact = np.asarray(graph.constants[parameter.name], np.float64)
+            values = (exact - corrections[parameter.name]).astype(np.float32)
         return estimate(
             parameter.name,
-            torch.from_numpy(values.astype(np.float32)),
+            torch.from_numpy(np.array(values)),
             effective(setting, parameter.node.name, parameter.kind),
             axis=parameter.axis,
             parity=setting.parity,

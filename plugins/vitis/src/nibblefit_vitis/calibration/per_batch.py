@@ -22,7 +22,7 @@ from nibblefit_vitis.calibration.statistics import combined
 from nibblefit_vitis.formats import FixPosition, NetworkFormats, TensorFormat
 from nibblefit_vitis.grouping import parameters
 from nibblefit_vitis.settings import Kind, NetworkSetting, ScaleType, Statistic, TensorSetting
-from nibblefit_vitis.simulation.effective import effective, has_device_constants
+from nibblefit_vitis.simulation.effective import HARDWARE, effective, has_device_constants
 from nibblefit_vitis.simulation.execution import Execution
 from nibblefit_vitis.simulation.quantizer import quantizer
 
@@ -117,7 +117,7 @@ class PerBatch:
             estimate(name, values, own, parity=self._setting.parity,
                      scope=scope if is_power else None)
         )  # fmt: skip
-        return quantizer(combined(history, own.calib_statistic_method), own).real(values)
+        return quantizer(self._statistic(history, own), own).real(values)
 
     def _watch(self, node: Node, inputs: Sequence[Tensor], output: Tensor) -> None:
         if len(node.inputs) > 2 and node.inputs[2] in self._biases:
@@ -128,7 +128,11 @@ class PerBatch:
     ) -> TensorFormat | None:
         layer = self._heads.get(name, name)
         own = effective(self._setting, layer, kind)
-        return combined(found, own.calib_statistic_method) if found else None
+        return self._statistic(found, own) if found else None
+
+    def _statistic(self, found: Sequence[TensorFormat], own: TensorSetting) -> TensorFormat:
+        by_scale = self._setting.parity and self._setting.device not in HARDWARE
+        return combined(found, own.calib_statistic_method, by_scale=by_scale)
 
     def result(self) -> Calibrated:
         """Return what all batches together gave."""

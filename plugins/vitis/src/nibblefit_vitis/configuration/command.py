@@ -20,16 +20,11 @@ def add(app: typer.Typer) -> None:
 
 
 def config(
-    source: Annotated[
-        str,
-        typer.Argument(help="A configuration (.json), a recipe (.toml), or a preset's name.",
-                       metavar="FILE"),
-    ],
+    source: Annotated[str, typer.Argument(
+        help="A configuration (.json), a recipe (.toml), or a preset's name.", metavar="FILE")],
     *,
-    parity: Annotated[
-        bool,
-        typer.Option("--parity", help="Accept, ignore and refuse what the original does."),
-    ] = False,
+    parity: Annotated[bool, typer.Option(
+        "--parity", help="Accept, ignore and refuse what the original does.")] = False,
     to: Annotated[
         str, typer.Option("--to", help="Print it as recipe or as json instead.", metavar="FORM")
     ] = "",
@@ -41,17 +36,15 @@ def config(
 ) -> None:  # fmt: skip
     """Check a quantization configuration, and show what holds for every kind of tensor.
 
-    Reads Vitis AI's JSON and recipes alike. Every key that is unknown, has a wrong type, or does
-    not go with the others is named with its line, the values accepted and the fix; keys that do
-    nothing are said.
+    Reads Vitis AI's JSON and recipes alike. Every key that is unknown, of a wrong type or at odds
+    with others is named with its line, the values accepted and the fix.
 
     **Example:** `nibblefit vitis config dpu --to recipe`
 
     **Next:** name the file in a recipe: `configuration = "FILE"` below `[target]`.
     """  # fmt: skip
-    from nibblefit.cli.output import write_json, write_line, write_table
-    from nibblefit_vitis.configuration.recipe_tables import json_text, recipe_text
-    from nibblefit_vitis.configuration.showing import document, tables
+    from nibblefit.cli.output import write_json
+    from nibblefit_vitis.configuration.showing import document
 
     if to not in ("", "recipe", "json"):
         raise InputError(f"--to {to} is no form", hint="use --to recipe or --to json")
@@ -60,18 +53,11 @@ def config(
         changes, source = _mend(source, fix, parity=parity), str(fix)
     configuration, parity = _read(source, parity=parity)
     if to:
-        text = json_text(configuration) if to == "json" else recipe_text(
-            configuration, parity=parity)  # fmt: skip
-        write_line(text.rstrip("\n"))
+        _convert(configuration, to, parity=parity)
     elif as_json:
         write_json({**document(configuration, parity=parity), "changes": changes})
     else:
-        for table in tables(configuration, parity=parity):
-            write_table(table)
-        for change in changes:
-            write_line(f"changed: {change}")
-        for note in configuration.notes:
-            write_line(f"mind: {note}")
+        _show(configuration, changes, parity=parity)
 
 
 def presets(
@@ -93,6 +79,27 @@ def presets(
     write_table(Table("Presets", ("name", "what it is"), tuple(PRESETS.items())))
     rows = tuple((name, f"quantizes to {what}") for name, what in REFUSED.items())
     write_table(Table("Examples of the original that are refused", ("name", "why"), rows))
+
+
+def _convert(configuration: Configuration, to: str, *, parity: bool) -> None:
+    from nibblefit.cli.output import write_line
+    from nibblefit_vitis.configuration.recipe_tables import json_text, recipe_text
+
+    is_json = to == "json"
+    text = json_text(configuration) if is_json else recipe_text(configuration, parity=parity)
+    write_line(text.rstrip("\n"))
+
+
+def _show(configuration: Configuration, changes: tuple[str, ...], *, parity: bool) -> None:
+    from nibblefit.cli.output import write_line, write_table
+    from nibblefit_vitis.configuration.showing import tables
+
+    for table in tables(configuration, parity=parity):
+        write_table(table)
+    for change in changes:
+        write_line(f"changed: {change}")
+    for note in configuration.notes:
+        write_line(f"mind: {note}")
 
 
 def _read(source: str, *, parity: bool) -> tuple[Configuration, bool]:

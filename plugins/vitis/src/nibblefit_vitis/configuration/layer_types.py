@@ -55,17 +55,28 @@ _NAMES: Mapping[Op, str] = MappingProxyType({
 INPUT = "input"
 
 
-def type_names(node: Node, graph: Graph) -> frozenset[str]:
-    """Return every name of a layer's kind, in small letters."""
+def type_names(node: Node, graph: Graph, *, parity: bool = False) -> frozenset[str]:
+    """Return every name of a layer's kind, in small letters.
+
+    For the original a depthwise convolution is a type of its own, which ``Conv2d`` does not mean;
+    with `parity` it is so here. Source: recording ``cpu_layer`` of pytorch_nndct 3.5.
+    """
     axes = max(len(graph.shapes[node.output]) - 1, 1)
     if node.op in (Op.BATCH_NORM, Op.SCALE_OFFSET) and len(graph.shapes[node.output]) == 1:
         axes = 1
     words = _NAMES.get(node.op, "").replace("#", str(axes)).split()
+    if parity and _is_depthwise(node, graph):
+        return frozenset({f"depthwise_conv{axes}d"})
     if node.op is Op.CONV and int(node.attributes.get("groups", 1)) > 1:
         words.append(f"depthwise_conv{axes}d")
     if node.op is Op.CLIP and (node.attributes.get("lo"), node.attributes.get("hi")) == (0.0, 6.0):
         words += ["ReLU6", "relu6"]
     return frozenset(word.lower() for word in (*words, node.op.value))
+
+
+def _is_depthwise(node: Node, graph: Graph) -> bool:
+    groups = int(node.attributes.get("groups", 1))
+    return node.op is Op.CONV and 1 < groups == graph.shapes[node.inputs[0]][0]
 
 
 def known_types() -> tuple[str, ...]:

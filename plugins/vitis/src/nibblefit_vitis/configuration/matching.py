@@ -21,10 +21,11 @@ NUMBERED = "::nndct_"
 _USE = re.compile(r"@\d+$")
 
 
-def matched(entry: LayerEntry, graph: Graph) -> tuple[str, ...]:
+def matched(entry: LayerEntry, graph: Graph, *, parity: bool = False) -> tuple[str, ...]:
     """Return the nodes and graph inputs that an entry means, in the graph's order.
 
-    A type matches its last dotted part, whatever its letters' case. A name matches a layer or
+    A type matches its last dotted part, whatever its letters' case; with `parity` a depthwise
+    convolution is a type of its own. A name matches a layer or
     tensor, a module path (with every layer below it), or a glob over these. Of names that the
     original generated there are two sorts: with modules in brackets, of which the path counts and
     not the counter behind it, which changes with every version of model and torch; and with the
@@ -33,7 +34,8 @@ def matched(entry: LayerEntry, graph: Graph) -> tuple[str, ...]:
     if entry.kind_of_name == "layer_type":
         wanted = entry.named.lower()
         found = [name for name in graph.inputs if wanted == INPUT]
-        return (*found, *(n.name for n in graph.nodes if wanted in type_names(n, graph)))
+        return (*found, *(node.name for node in graph.nodes
+                          if wanted in type_names(node, graph, parity=parity)))  # fmt: skip
     if NUMBERED in entry.named:
         return _numbered(entry.named, graph)
     pattern, is_generated = module_path(entry.named), bool(_GENERATED.match(entry.named))

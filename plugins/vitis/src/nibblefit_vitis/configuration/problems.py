@@ -72,13 +72,14 @@ class Problems:
         if not self.found:
             return
         if len(self.found) == 1 or first_only:
-            raise InputError(self._placed(self.found[0]), hint=self.found[0].remedy)
-        lines = "".join(f"\n  • {self._placed(one)}\n    → {one.remedy}" for one in self.found)
+            raise InputError(self.placed(self.found[0]), hint=self.found[0].remedy)
+        lines = "".join(f"\n  • {self.placed(one)}\n    → {one.remedy}" for one in self.found)
         raise InputError(
             f"{self.file} has {len(self.found)} problems{lines}", hint="correct them and try again"
         )
 
-    def _placed(self, problem: Problem) -> str:
+    def placed(self, problem: Problem) -> str:
+        """Return the message behind file and line."""
         line = f":{problem.line}" if problem.line else ""
         return f"{self.file}{line}: {problem.message}"
 

@@ -116,8 +116,11 @@ def recipe_findings(
     except InputError as error:
         return [Finding(RULE, Status.FAILED, error.what, "target.configuration", error.hint)]
     shown = problems.found[:1] if target.get("parity", False) else problems.found
-    return [Finding(RULE, Status.FAILED, one.message, ".".join(found.recipe_path(one.path)),
-                    one.remedy) for one in shown]  # fmt: skip
+    return [
+        Finding(RULE, Status.FAILED, problems.placed(one) if one.line else one.message,
+                ".".join(found.recipe_path(one.path)), one.remedy)
+        for one in shown
+    ]  # fmt: skip
 
 
 def read_recipe_configuration(path: Path, *, parity: bool = False) -> tuple[Configuration, bool]:

@@ -64,7 +64,7 @@ def resolve(
     check_configuration(configuration, parity=parity)
     network, *entries = merge(configuration, parity=parity)
     base = _as_quantized(network.setting, configuration.device, parity)
-    hits, notes = _hits(configuration, entries, graph)
+    hits, notes = _hits(configuration, entries, graph, parity=parity)
     layers = {}
     for name, own in _settings(graph, base, hits):
         setting = _as_quantized(own, configuration.device, parity)
@@ -91,7 +91,7 @@ _SORTS = ("layer_name", "layer_type")
 
 
 def _hits(
-    configuration: Configuration, scopes: Sequence[Scope], graph: Graph
+    configuration: Configuration, scopes: Sequence[Scope], graph: Graph, *, parity: bool
 ) -> tuple[dict[str, list[_Hit]], list[str]]:
     """Return the entries that mean each layer; of equal ones only the last is left."""
     latest = {(one.kind_of_name, one.named): number
@@ -101,7 +101,7 @@ def _hits(
     for number, (entry, scope) in enumerate(zip(configuration.layer_quantize_config, scopes)):
         if latest[entry.kind_of_name, entry.named] != number:
             continue
-        names = matched(entry, graph)
+        names = matched(entry, graph, parity=parity)
         _refuse_no_channels(_Hit(scope, entry), [n for n in graph.nodes if n.name in names])
         if not names:
             notes.append(unmatched_note(entry, number, graph))

@@ -40,15 +40,14 @@ def inspect(
 ) -> None:  # fmt: skip
     """Print which layers a DPU runs, which fall to the CPU, and why.
 
-    Takes any ONNX file, also with operators that nothing here knows: they go to the CPU. With
-    `--out` the inspection is written as text, JSON and a picture of the partition.
+    Takes any ONNX file; unknown operators go to the CPU.
 
     **Example:** `nibblefit vitis inspect examples/networks/digits_cnn.py:build --part kv260
     --input-shape 1,8,8`
 
     **Next:** rewrite what falls to the CPU, or quantize.
     """
-    from nibblefit.cli.output import write_json, write_line
+    from nibblefit.cli.output import write_json
     from nibblefit_vitis.devices.catalogue import dpu_named
     from nibblefit_vitis.inspection.inspection import inspect_network
     from nibblefit_vitis.inspection.text import document
@@ -59,10 +58,8 @@ def inspect(
     files = _write(found, out, image) if out is not None else ()
     if as_json:
         write_json({**document(found), "files": files})
-        return
-    _print(found)
-    for file in files:
-        write_line(f"wrote {file}")
+    else:
+        _print(found, files)
 
 
 def devices(
@@ -145,7 +142,7 @@ def _write(found: Inspection, folder: Path, image: str) -> tuple[str, ...]:
     return tuple(str(path) for path in paths)
 
 
-def _print(found: Inspection) -> None:
+def _print(found: Inspection, files: tuple[str, ...]) -> None:
     from nibblefit.cli.inspection import notable
     from nibblefit.cli.output import findings_table, write_line, write_table
     from nibblefit_vitis.inspection.report import report
@@ -158,3 +155,5 @@ def _print(found: Inspection) -> None:
     if findings:
         write_table(findings_table("Findings", findings))
     write_line(found.headline)
+    for file in files:
+        write_line(f"wrote {file}")

@@ -25,6 +25,8 @@ _ROWS = 22
 #: Of a box and of the space that it takes, in inches.
 _WIDTH, _HEIGHT, _LANE, _RANK = 2.3, 0.42, 2.5, 0.62
 _SHOWN = 42
+#: Room at the right of a column for where its edges lead, in inches.
+_LABELS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def positions(found: Mapping[str, Box]) -> dict[str, tuple[float, float]]:
     for column in range(max(ranks.values(), default=0) // _ROWS + 1):
         starts[column] = left
         widest = max(len(rows[rank]) for rank in rows if rank // _ROWS == column)
-        left += widest * _LANE + 0.5
+        left += widest * _LANE + _LABELS
     return {name: (starts[rank // _ROWS] + lanes[name] * _LANE, -(rank % _ROWS) * _RANK)
             for name, rank in ranks.items()}  # fmt: skip
 
@@ -119,7 +121,7 @@ def draw(inspection: Inspection, path: Path) -> None:
         raise MissingExtraError("a picture of the partition", "report") from error
     found = boxes(inspection)
     places = positions(found)
-    right = max(x for x, _ in places.values()) + _LANE
+    right = max(x for x, _ in places.values()) + _LANE + _LABELS
     down = -min(y for _, y in places.values()) + _RANK
     figure = Figure(figsize=(max(right, 6.0) + 0.4, down + 1.2))
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
@@ -173,14 +175,17 @@ def _label(axes: Axes, place: tuple[float, float], offset: float, text: str) -> 
 
 
 def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    """Draw an edge; those that pass other boxes go round them at the left."""
+    """Draw an edge; those that pass other boxes go round them, or end at a side."""
     from matplotlib.patches import FancyArrowPatch
 
     first = (start[0] + _WIDTH / 2, start[1] - _HEIGHT)
     last = (end[0] + _WIDTH / 2, end[1])
-    passes = start[0] == end[0] and first[1] - last[1] > _RANK
+    passes = first[1] - last[1] > _RANK
     bend = "arc3,rad=0.0"
-    if passes:
+    if passes and start[0] != end[0]:
+        side = end[0] + _WIDTH if start[0] > end[0] else end[0]
+        last = (side, end[1] - _HEIGHT / 2)
+    elif passes:
         first, last = (start[0], start[1] - _HEIGHT / 2), (end[0], end[1] - _HEIGHT / 2)
         bend = "arc3,rad=0.25"
     style: dict[str, Any] = {"arrowstyle": "-|>", "mutation_scale": 7, "linewidth": 0.8}

@@ -15,10 +15,11 @@ from nibblefit.quantization.assign import AFFINE, Assignment, fixed_format, raw_
 from nibblefit.quantization.units import AVERAGES, Output, Unit
 from nibblefit_vitis.formats import NetworkFormats
 from nibblefit_vitis.preparation.constants import pool_reciprocal
-from nibblefit_vitis.quantize.arithmetic import approximates, is_shifting, rounding_of
+from nibblefit_vitis.quantize.arithmetic import rounding_of
 from nibblefit_vitis.quantize.formats import codes_of, core_format, covering, frozen
 from nibblefit_vitis.quantize.places import KEEPERS, Places
 from nibblefit_vitis.settings import Kind, NetworkSetting
+from nibblefit_vitis.simulation.effective import has_device_constants
 
 #: Width of a bias that joins sums of float scale.
 _BIAS_BITS, _WIDE_BIAS_BITS = 32, 60
@@ -46,7 +47,7 @@ class _Assigner:
         self.formats, self.setting = formats, setting
         self.places = Places(graph, formats)
         self.done = Assignment()
-        self.constant_averages = approximates(setting) and is_shifting(formats)
+        self.constant_averages = has_device_constants(setting)
 
     def of(self, tensor: str) -> Format:
         """Return the calibrated format of a tensor."""

@@ -18,7 +18,6 @@ from nibblefit_vitis.numerics import DPU_NUMERICS
 from nibblefit_vitis.options import VitisOptions
 from nibblefit_vitis.qat.keeping import formats_of
 from nibblefit_vitis.qat.places import folded_graph, places
-from nibblefit_vitis.quantize.arithmetic import approximates
 from nibblefit_vitis.quantize.configured import setting_of
 from nibblefit_vitis.quantize.pipeline import (
     Quantized,
@@ -28,6 +27,7 @@ from nibblefit_vitis.quantize.pipeline import (
 )
 from nibblefit_vitis.quantize.samples import batches_of, sample_count
 from nibblefit_vitis.settings import NetworkSetting
+from nibblefit_vitis.simulation.effective import has_device_constants
 
 #: The hard sigmoid that the DPU has: clip(x / 6 + 1/2, 0, 1).
 _SIXTH, _HALF, _CLOSE = 1 / 6, 0.5, 1e-6
@@ -48,7 +48,7 @@ def prepare_model(run: Run, graph: Graph) -> Model:
             f"network '{graph.name}' has {len(graph.inputs)} inputs; calibration takes one",
             hint="join the inputs into one tensor and split it inside the network",
         )
-    if approximates(setting):
+    if has_device_constants(setting):
         _refuse_other_gates(graph)
     if options.qat:
         places(folded_graph(graph, setting), setting)  # refuses formats that cannot be trained

@@ -93,8 +93,7 @@ def write_all(folder: Path, graph: Graph, formats: NetworkFormats, setting: Netw
               part: str, *, deployment: Deployment | None = None) -> Written:  # fmt: skip
     """Write xmodel, ``quant_info.json``, ONNX, ``arch.json``, summary and README, at batch 1.
 
-    A form that the network does not have (an xmodel of float scales, a layer unknown to ONNX) is
-    left out and named; everything else is written.
+    A form that the network does not have (such as an xmodel of float scales) is left out and named.
 
     Args:
         folder: Where to; it is made.
@@ -108,8 +107,7 @@ def write_all(folder: Path, graph: Graph, formats: NetworkFormats, setting: Netw
         InputError: The part or the DPU is unknown.
         WorkspaceError: A file cannot be written.
     """
-    given = deployment or Deployment()
-    place, left_out = Folder(folder), dict[str, str]()
+    given, place, left_out = deployment or Deployment(), Folder(folder), dict[str, str]()
     network = _Network(graph, formats, setting)
     arch = arch_for(part, given.arch)
     stem = f"{cleaned(graph.name) or 'network'}_int"
@@ -125,8 +123,8 @@ def write_all(folder: Path, graph: Graph, formats: NetworkFormats, setting: Netw
     notes = [f"{name} is missing: {reason}" for name, reason in left_out.items()]
     summary = summary_of(
         graph, formats, part, arch, xmodel_names=_end_names(graph, exported),
-        rounding=effective(setting, "", Kind.INPUT).round_mode.value, scaling=given.scaling,
-        class_names=given.class_names, notes=notes,
+        rounding=effective(setting, graph.inputs[0], Kind.INPUT).round_mode,
+        scaling=given.scaling, class_names=given.class_names, notes=notes,
     )  # fmt: skip
     contents = Contents(stem, command, summary, bool(given.corrections), frozen_mapping(left_out))
     _add_words(place, contents)

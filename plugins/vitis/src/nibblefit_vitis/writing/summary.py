@@ -12,7 +12,16 @@ from nibblefit.data.scaling import Scaling
 from nibblefit.ir.graph import Graph, Shape
 from nibblefit_vitis.formats import FixPosition, FloatScale, NetworkFormats
 from nibblefit_vitis.grouping import carriers
+from nibblefit_vitis.settings import RoundMode
 from nibblefit_vitis.writing.arch import Arch
+
+#: Where a value exactly between two codes goes, by round mode.
+_TIES = {
+    RoundMode.HALF_UP: "up",
+    RoundMode.HALF_DOWN: "toward zero",
+    RoundMode.STD_ROUND: "away from zero",
+    RoundMode.HALF_EVEN: "to the even one",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +71,7 @@ class Summary:
         network: Name.
         part, dpu, fingerprint: What it is compiled for.
         inputs, outputs: Ends of the network.
-        rounding: Of inputs: where ties go, in the configuration's words.
+        rounding: Of inputs: a `RoundMode`.
         preprocessing: None where the data say nothing.
         class_names: In the order of the scores.
         notes: What to mind.
@@ -74,7 +83,7 @@ class Summary:
     fingerprint: str
     inputs: tuple[End, ...]
     outputs: tuple[End, ...]
-    rounding: str
+    rounding: RoundMode
     preprocessing: Preprocessing | None = None
     class_names: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
@@ -92,7 +101,7 @@ class Summary:
                 f"Input        {end.name}: {end.bits} bits, {_sizes(end)} ({end.layout})",
                 f"             code = round({_number(end.scaling)} * value){_zero(end)}, clamped"
                 + _position(end),
-                f"             ties: {self.rounding}",
+                f"             between two codes: {_TIES[self.rounding]} ({self.rounding})",
             ]
         lines += _preprocessing_lines(self.preprocessing)
         for end in self.outputs:
@@ -108,7 +117,7 @@ class Summary:
 
 def summary_of(
     graph: Graph, formats: NetworkFormats, part: str, arch: Arch, *,
-    rounding: str, xmodel_names: Sequence[str] = (), scaling: Scaling | None = None,
+    rounding: RoundMode, xmodel_names: Sequence[str] = (), scaling: Scaling | None = None,
     class_names: Sequence[str] = (), notes: Sequence[str] = (),
 ) -> Summary:  # fmt: skip
     """Return the summary of a quantized network.

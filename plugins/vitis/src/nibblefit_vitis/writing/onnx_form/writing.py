@@ -102,7 +102,7 @@ class QdqWriter(Writer):
         """Round a graph input, where it has a format."""
         form = self.formats.outputs.get(name)
         if form is not None:
-            narrow = effective(self.setting, "", Kind.INPUT).narrow_range
+            narrow = effective(self.setting, name, Kind.INPUT).narrow_range
             self.round(step_of(form, narrow=narrow), name, input_value_name(name), codes_name(name))
 
     def rounds(self, output: str) -> bool:
