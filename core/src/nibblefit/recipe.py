@@ -53,14 +53,20 @@ class ModelSection(Section):
     )
     weights: PathText = Field(
         default="",
-        description="State dict to start from: .pt/.pth with tensors only, .safetensors or .npz; "
-        "for a target's own format what belongs to it.",
+        description="State dict to start from: .pt/.pth with tensors only, .safetensors or .npz, "
+        "or a run folder, whose latest float network is taken; for a target's own format what "
+        "belongs to it.",
     )
     match: Literal["all", "by_name"] = Field(
         default="all",
         description="Which of the weights are taken. all: names and shapes must be those of the "
         "network. by_name: those that fit, to fine-tune a network with another head; the rest "
         "starts as the network makes it, and is listed.",
+    )
+    fresh: tuple[str, ...] = Field(
+        default=(),
+        description="Globs on the names of weights that start anew although the file has them: "
+        "['head.*'] gives the network an untrained head.",
     )
     input_shape: tuple[PositiveInt, ...] = Field(
         default=(),
@@ -184,6 +190,36 @@ class TrainSection(Section):
         description="Optimizer groups: [{patterns = ['stem.*'], learning_rate_factor = 0.1, "
         "weight_decay = 0.0}]; the first match wins.",
     )
+    freeze: tuple[str, ...] = Field(
+        default=(),
+        description="Globs on the names of parameters that do not learn, before any group: "
+        "['backbone.*']. An entry with ! in front frees again, later ones win: ['*', '!head.*'] "
+        "trains the head alone. Running statistics of batch norm go on following the data.",
+    )
+
+
+class DistillSection(Section):
+    """Distillation: every training also follows the scores of a trained network, the teacher."""
+
+    teacher: PathText = Field(
+        default="",
+        description="The teacher: a run folder, whose latest float network is taken, or a network "
+        "as in model.source. Empty: no teacher.",
+    )
+    arguments: dict[str, Any] = Field(
+        default_factory=dict, description="Keyword arguments for the teacher's factory."
+    )
+    weights: PathText = Field(
+        default="", description="State dict or run folder for a teacher that a factory makes."
+    )
+    temperature: Annotated[float, Field(gt=0, le=1e3)] = Field(
+        default=4.0,
+        description="Divides the scores of both before softmax: higher values show more of how "
+        "the teacher ranks the wrong classes.",
+    )
+    weight: Fraction = Field(
+        default=0.7, description="Share of the teacher in the loss; the rest is the task's."
+    )
 
 
 class PruneSection(Section):
@@ -296,6 +332,7 @@ class Recipe(Section):
     task: TaskSection = TaskSection()
     data: DataSection = DataSection()
     train: TrainSection = TrainSection()
+    distill: DistillSection = DistillSection()
     prune: PruneSection = PruneSection()
     train_steps: dict[str, dict[str, Any]] = Field(default_factory=dict)
     quantize: QuantizeSection = QuantizeSection()

@@ -147,3 +147,15 @@ def test_totals_carry_limits_and_findings_about_the_whole_network() -> None:
     )  # fmt: skip
     assert closing_lines(report) == ["fits", "total: words peak 3 of 768, cycles 1,234"]
     assert closing_lines(Report("x")) == []
+
+
+def test_every_target_gets_a_layer_summary(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--details shows type, output shape and parameters of every layer, and a total."""
+    assert _inspect(_write("net.py"), "--details") == 0
+    shown = capsys.readouterr().out
+    lines = [line.split() for line in shown[shown.index("Summary") :].splitlines()]
+    assert ["0", "conv", "4", "×", "6", "×", "6", "40"] in lines
+    assert ["3", "linear", "3", "435"] in lines
+    assert ["total", "475"] in lines

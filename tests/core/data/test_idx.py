@@ -165,3 +165,12 @@ def test_rows_become_a_sequence(tmp_path):
     assert np.array_equal(found.inputs[7, 2, :], IMAGES[1, :, 2] + 100)
     with pytest.raises(RecipeError, match="layout"):
         read_idx_set(tmp_path, {"layout": "columns"})
+
+
+def test_padding_surrounds_every_picture_with_zeros(tmp_path):
+    """`pad` adds as many zeros on all four sides, and keeps what is inside."""
+    write_pair(tmp_path)
+    found = read_idx_set(tmp_path, {"pad": 2}).inputs
+    assert found.shape == (6, 1, 6, 7)
+    assert np.array_equal(found[:, 0, 2:-2, 2:-2], IMAGES)
+    assert found.sum(dtype=np.int64) == IMAGES.sum(dtype=np.int64)

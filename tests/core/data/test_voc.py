@@ -76,6 +76,16 @@ def test_val_is_the_test_list_where_there_is_no_other(voc: Path) -> None:
     assert found.test.tolist() == [3, 4]
 
 
+def test_lists_are_joined(voc: Path) -> None:
+    """Several test lists count as one; what is tested on is neither trained nor validated on."""
+    material = read_voc(voc, {"test": "val + test"})
+    assert material.validation is None
+    assert material.test is not None
+    assert len(material.test) == 3
+    with pytest.raises(InputError, match=r"other\.txt is missing"):
+        read_voc(voc, {"test": "val+other"})
+
+
 def test_degenerate_boxes_are_left_out_or_refused(voc: Path) -> None:
     """Boxes without area or outside are counted and named; `strict` refuses them."""
     annotate(voc, "p1", ("cup", 0, 5, 5, 5, 9), ("box", 0, 2, 9, 8, 3), ("cup", 0, 30, 1, 40, 5),

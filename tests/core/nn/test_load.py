@@ -197,6 +197,8 @@ def test_another_head_starts_anew_where_only_matching_weights_are_asked_for(sour
     assert graph.constants["3.weight"].any()
     assert notes == [
         f"2 of 4 tensors come from {folder / 'w.pt'}",
+        "3.weight has shape [7, 144] in the file, [5, 144] in the network",
+        "3.bias has shape [7] in the file, [5] in the network",
         "3.weight, 3.bias start anew",
         "3.weight, 3.bias, extra are not used",
     ]
@@ -306,3 +308,26 @@ def test_safetensors_of_the_official_writer_are_read(tmp_path):
     found = read_state_dict(tmp_path / "w.safetensors")
     assert found.keys() == values.keys()
     assert all(torch.equal(found[n], v) and found[n].dtype == v.dtype for n, v in values.items())
+
+
+@pytest.mark.parametrize("source", ["net.py:build", "net.onnx"])
+def test_a_fresh_head_starts_anew_although_it_fits(source, folder):
+    """`fresh` leaves out what its globs match, tells so, and demands the rest as before."""
+    export_onnx(load(folder, "net.py:build"), folder / "net.onnx")
+    values = {name: value + 10.0 for name, value in state().items()}
+    torch.save(values, folder / "w.pt")
+    notes: list[str] = []
+    section = ModelSection(source=source, weights="w.pt", fresh=("3.*",))
+    graph = load_source(section, folder, (1, 8, 8), notes=notes)
+    assert np.array_equal(graph.constants["0.weight"], values["0.weight"].numpy())
+    assert graph.constants["3.weight"].max() < 5
+    assert notes == ["3.bias, 3.weight start anew, as model.fresh says"]
+    wrong = section.model_copy(update={"fresh": ("4.weigh*",)})
+    with pytest.raises(InputError, match=r"'4.weigh\*' matches no weight.*did you mean"):
+        load_source(wrong, folder, (1, 8, 8))
+    with pytest.raises(InputError, match="no weights that it could leave out"):
+        load_source(section.model_copy(update={"weights": ""}), folder, (1, 8, 8))
+    del values["0.bias"]
+    torch.save(values, folder / "w.pt")
+    with pytest.raises(InputError, match=r"'0\.bias' is missing"):
+        load_source(section, folder, (1, 8, 8))

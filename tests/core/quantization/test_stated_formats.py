@@ -28,6 +28,7 @@ CODES = np.arange(-128, 128, dtype=np.int64).reshape(1, 1, 16, 16)
 FLAT = CODES.reshape(-1).tolist()
 #: clip(x + 3, 0, 6) · 43 / 2^8 stands for clip(x / 6 + 1/2, 0, 1).
 GATE = GateRule(43, 8)
+HALF = Fraction(1, 2)
 
 
 def byte(frac: int) -> Format:
@@ -122,15 +123,15 @@ def test_an_average_may_state_its_reciprocal() -> None:
     assert found == codes([Fraction(7 * total, 64) for total in sums])
 
 
-def test_windows_over_the_edge_keep_the_stated_shift() -> None:
-    """With count_include_pad off, corners average four values: round(2^6 / 4) / 2^6."""
+def test_windows_over_the_edge_keep_the_reciprocals_error() -> None:
+    """With count_include_pad off, corners average four values: sum / 4 · 63 / 2^6, rounded once."""
     found = executed(
         Op.AVG_POOL, byte(4), byte(4), changes={"reciprocals": {"y": (7, 6)}}, kernel=(3, 3),
         strides=(1, 1), pads=(1, 1, 1, 1), dilations=(1, 1), ceil_mode=False,
         count_include_pad=False,
     )  # fmt: skip
     corner = int(CODES[0, 0, :2, :2].sum())
-    assert found[0] == codes([Fraction(16 * corner, 64)])[0]
+    assert found[0] == codes([Fraction(9 * 7 * corner, 4 * 64)])[0]
     inner = int(CODES[0, 0, :3, :3].sum())
     assert found[17] == codes([Fraction(7 * inner, 64)])[0]
 
@@ -138,7 +139,7 @@ def test_windows_over_the_edge_keep_the_stated_shift() -> None:
 def gate(x: int, frac: int) -> Fraction:
     """Return clip(x + 3, 0, 6) · 43 / 2^8."""
     real = Fraction(x) / 2**frac + 3
-    return min(max(real, Fraction(0)), Fraction(6)) * Fraction(43, 256)
+    return Fraction(min(max(real, Fraction(0)), Fraction(6)) * Fraction(43, 256))
 
 
 @pytest.mark.parametrize("frac", [0, 3, 6])
@@ -150,6 +151,31 @@ def test_gates_are_products_with_the_stated_factor(frac: int) -> None:
     found = executed(Op.HARD_SWISH, byte(frac), byte(frac), numerics=numerics)
     gates = codes([gate(x, frac) * 128 for x in FLAT])
     assert found == codes([Fraction(x * g, 128) for x, g in zip(FLAT, gates, strict=True)])
+
+
+def test_a_gate_may_round_in_a_way_of_its_own() -> None:
+    """Ties of the gate go up although the output's go to even."""
+    rule = RequantRule(rounding=Rounding.HALF_EVEN)
+    numerics = Numerics(gates=GateRule(1, 2, rounding=Rounding.HALF_UP), requant=rule)
+    found = executed(Op.HARD_SWISH, byte(6), byte(6), numerics=numerics)
+    for x, code in zip(FLAT, found, strict=True):
+        inside = math.floor(min(max(Fraction(x, 64) + 3, Fraction(0)), Fraction(6)) * 32 + HALF)
+        assert code == min(max(round(Fraction(x * min(inside, 127), 128)), -128), 127)
+
+
+@pytest.mark.parametrize("op", [Op.HARD_SIGMOID, Op.HARD_SWISH])
+def test_gates_of_other_scales_are_tables_of_the_same_function(op: Op) -> None:
+    """With steps of 0.03 no code is 3; every entry is the stated function, rounded half up."""
+    given = Format(8, True, Scale.real(0.03))
+    out = Format(8, True, Scale.real(0.03))
+    found = executed(op, given, out, numerics=Numerics(gates=GATE))
+    for x, code in zip(FLAT, found, strict=True):
+        real = min(max(Fraction(0.03) * x + 3, Fraction(0)), Fraction(6)) * Fraction(43, 256)
+        if op is Op.HARD_SWISH:
+            real = Fraction(0.03) * x * Fraction(min(math.floor(real * 128 + HALF), 127), 128)
+        exact = real / Fraction(0.03)
+        limited = min(max(exact, Fraction(-128)), Fraction(127))
+        assert abs(code - limited) <= HALF + Fraction(1, 2**30)
 
 
 def test_gates_need_whole_threes_and_the_usual_slope() -> None:

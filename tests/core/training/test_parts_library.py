@@ -14,6 +14,8 @@ from nibblefit.training.evaluation import evaluate_float
 from nibblefit.training.naming import parameters_by_name, tensor_called
 from nibblefit.training.optimizers import (
     build_optimizer,
+    frozen_names,
+    hold_frozen,
     optimizer_state,
     restore_optimizer,
     set_learning_rate,
@@ -158,3 +160,37 @@ def test_a_group_that_matches_nothing_is_refused_with_the_closest_name():
     # A part's group may come after one of the recipe that took everything it matches.
     first = TrainSection(parameter_groups=({"patterns": ["conv.*"]},))
     assert build_optimizer(net, first, [FreezePart(["conv.*"])]).param_groups
+
+
+def _frozen(*entries: str) -> set[str]:
+    return set(frozen_names(network(), TrainSection(freeze=entries)))
+
+
+def test_freeze_takes_globs_and_frees_again():
+    """Later entries win; an entry that matches nothing is refused with the closest name."""
+    everything = set(parameters_by_name(network()))
+    assert _frozen() == set()
+    assert _frozen("*", "!linear.*") == everything - {"linear.weight", "linear.bias"}
+    assert _frozen("*", "!linear.*", "linear.bias") == everything - {"linear.weight"}
+    with pytest.raises(RecipeError, match=r"train.freeze: \['conv9.\*'\].*did you mean 'conv.w"):
+        _frozen("conv9.*")
+
+
+def test_frozen_parameters_get_no_gradient_and_beat_groups():
+    """Neither optimizer nor backward pass touches them, even after a second look."""
+    net = network()
+    settings = TrainSection(
+        freeze=("*", "!linear.*"), parameter_groups=({"patterns": ["linear.bias"]},)
+    )
+    for _ in range(2):
+        hold_frozen(net, settings)
+        optimizer = build_optimizer(net, settings, [FreezePart(("conv.*",))])
+    net(torch.randn(4, 1, 6, 6))[0].sum().backward()
+    taken = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    assert taken == {id(net.linear.weight), id(net.linear.bias)}
+    assert net.conv.weight.grad is None
+    assert net.linear.weight.grad is not None
+    with pytest.raises(RecipeError, match="matches no parameter that is still free"):
+        build_optimizer(
+            net, TrainSection(freeze=("*",), parameter_groups=({"patterns": ["conv.*"]},)), []
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ def chosen_part(info: TargetInfo, part: str) -> str:
 
 
 def inspected(source: str, target: str, part: str, input_shape: tuple[int, ...]) -> Report:
-    """Return the target's support and fit table of a network.
+    """Return the target's support and fit table of a network, and a layer summary.
 
     Args:
         source: As in a recipe's ``model.source``; relative to the current folder.
@@ -49,6 +50,7 @@ def inspected(source: str, target: str, part: str, input_shape: tuple[int, ...])
     Raises:
         InputError: The network cannot be loaded, or fails on an input of this shape.
     """
+    from nibblefit.defaults.summary import summary_table
     from nibblefit.nn.load import states_its_shape
     from nibblefit.plugins import Manager, load_target
 
@@ -63,7 +65,9 @@ def inspected(source: str, target: str, part: str, input_shape: tuple[int, ...])
             hint="add --input-shape, channels first, such as --input-shape 1,28,28, or "
             f"{CONSTANT} = (1, 28, 28) to the file",
         )
-    return manager.inspect(_captured(source, shape, formats), device, None)
+    graph = _captured(source, shape, formats)
+    found = manager.inspect(graph, device, None)
+    return replace(found, tables=(*found.tables, summary_table(graph)))
 
 
 def _captured(source: str, shape: tuple[int, ...], formats: Formats) -> Graph:

@@ -32,6 +32,10 @@ class IdxOptions(ReaderOptions):
         default="image", description="image: one channel, height, width. rows: a sequence for 1-D "
         "networks, one step per row, with the row's pixels as channels."
     )  # fmt: skip
+    pad: int = Field(
+        default=0, ge=0, le=4096, description="Pixels of zeros added on every side: 2 makes 32 x "
+        "32 of 28 x 28."
+    )  # fmt: skip
     names: tuple[str, ...] = Field(default=(), description="Class names.")
 
 
@@ -48,13 +52,17 @@ def read_idx_set(folder: Path, options: Mapping[str, Any]) -> Material:
     images, labels, test_indices = _join(train, test, wanted.first)
     lowest, full = full_scale(images, str(folder))
     return Material(
-        inputs=_laid_out(images, wanted.layout),
+        inputs=_laid_out(_padded(images, wanted.pad), wanted.layout),
         targets=labels.astype(np.int64),
         lowest=lowest,
         full=full,
         class_names=class_names_for(labels, wanted.names, str(folder)),
         test=test_indices,
     )
+
+
+def _padded(images: npt.NDArray[np.generic], pixels: int) -> npt.NDArray[np.generic]:
+    return np.pad(images, ((0, 0), (pixels, pixels), (pixels, pixels))) if pixels else images
 
 
 def _laid_out(images: npt.NDArray[np.generic], layout: str) -> npt.NDArray[np.generic]:

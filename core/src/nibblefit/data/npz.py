@@ -139,7 +139,9 @@ def _join(parts: list[npt.NDArray[Any]], where: str, name: str) -> npt.NDArray[A
 
 
 def _with_channels(array: npt.NDArray[Any], layout: str, where: str) -> npt.NDArray[Any]:
-    if array.dtype.kind not in "iubf" or array.ndim < 2 or len(array) == 0:
+    if len(array) == 0:
+        raise InputError(f"{where} holds no samples", hint="store one sample or more there")
+    if array.dtype.kind not in "iubf" or array.ndim < 2:
         raise InputError(
             f"{where} is {array.dtype} of shape {list(array.shape)}, expected numbers of shape "
             "(samples, channels, …)",

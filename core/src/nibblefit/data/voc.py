@@ -40,13 +40,16 @@ class VocOptions(ReaderOptions):
         description="Classes in the order of their numbers; others are left out. Empty: the lines "
         "of labels.txt, or all names found, in alphabetical order.",
     )
-    train: str = Field(default="train", description="List of the training pictures.")
+    train: str = Field(
+        default="train", description="List of the training pictures; several as train+more."
+    )
     validation: str = Field(
         default="", description="List of the validation pictures. Empty: val if there is a test "
         "list too, else chosen from the training ones.",
     )  # fmt: skip
     test: str = Field(
-        default="", description="List of the test pictures. Empty: test, or else val."
+        default="", description="List of the test pictures, or several, as in val+test. Empty: "
+        "test, or else val.",
     )
     strict: bool = Field(
         default=False,
@@ -99,9 +102,13 @@ def _lists(folder: Path, wanted: VocOptions) -> tuple[list[str], list[str], list
     return [n for n in train if n not in held], [n for n in validation if n not in test], test
 
 
-def _listed(root: Path, name: str) -> list[str]:
-    if not name:
-        return []
+def _listed(root: Path, names: str) -> list[str]:
+    """Return the pictures of a list, or of several joined by ``+``, each once."""
+    parts = (_one_list(root, name.strip()) for name in names.split("+") if name.strip())
+    return list(dict.fromkeys(picture for part in parts for picture in part))
+
+
+def _one_list(root: Path, name: str) -> list[str]:
     path = root / f"{name}.txt"
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in root.glob("*.txt"))) or "none"
@@ -110,7 +117,7 @@ def _listed(root: Path, name: str) -> list[str]:
         )
     # Lists of one class have a second column: 1, 0 or -1.
     lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
-    return list(dict.fromkeys(line[0] for line in lines if line))
+    return [line[0] for line in lines if line]
 
 
 def _pictures(folder: Path, names: Sequence[str]) -> list[Path]:

@@ -9,6 +9,7 @@ from nibblefit.ir.graph import Graph, Node, frozen_mapping
 from nibblefit.ir.macs import graph_macs
 from nibblefit.ir.numerics import Numerics
 from nibblefit.ir.ops import WEIGHTED, Op
+from nibblefit.nn.names import trainable
 from nibblefit.quantization.fold import fold
 from nibblefit.quantization.support import Support, Verdict, support
 from nibblefit.recipe import Recipe
@@ -33,7 +34,7 @@ def inspect(graph: Graph, part: str, recipe: Recipe | None, numerics: Numerics) 
     metrics = {
         "layers": float(len(verdicts)),
         "supported": float(fits),
-        "parameters": float(sum(int(values.size) for values in graph.constants.values())),
+        "parameters": float(sum(int(graph.constants[name].size) for name in trainable(graph))),
         "weight_bytes": float(sum(row[4] or 0 for row in rows)),
         "macs": float(sum(macs.values())),
     }

@@ -142,17 +142,20 @@ class GateRule:
 
     Hard sigmoid is ``clamp(x + 3, 0, 6) · multiplier / 2^shift``, rounded once into its output.
     Hard swish multiplies x by that, rounded and saturated to a signed code of `bits` with `frac`
-    fractional bits. Needs inputs with power-of-two scales in which 3 is a whole number of steps.
+    fractional bits. With a power-of-two scale, 3 must be a whole number of the input's steps; for
+    other scales a table of all codes holds the same function.
 
     Attributes:
         multiplier, shift: The factor.
         bits, frac: Format of the gate inside a hard swish.
+        rounding: Of that gate; None: as the layer's output.
     """
 
     multiplier: int
     shift: int
     bits: int = 8
     frac: int = 7
+    rounding: Rounding | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,10 +128,11 @@ def _live(nodes: Sequence[Node], outputs: Sequence[str]) -> tuple[Node, ...]:
 
 def frozen(value: npt.ArrayLike) -> FloatConstant:
     """Return a read-only copy: float32 if every value survives that, else float64."""
-    exact = np.array(value, dtype=np.float64)
+    exact = np.asarray(value, dtype=np.float64)
     with np.errstate(over="ignore"):
         single = exact.astype(np.float32)
-    lossless = np.array_equal(single.astype(np.float64), exact, equal_nan=True)
-    array: FloatConstant = single if lossless else exact
+    same = single == exact
+    lossless = bool(same.all()) or bool((same | (np.isnan(single) & np.isnan(exact))).all())
+    array: FloatConstant = single if lossless else exact.copy()
     array.flags.writeable = False
     return array

@@ -50,17 +50,27 @@ def load_source(
     shape = tuple(section.input_shape) or tuple(input_shape)
     told: list[str] = [] if notes is None else notes
     weights = folder / section.weights if section.weights else None
+    if section.fresh and weights is None:
+        raise InputError(
+            "model.fresh is set, but there are no weights that it could leave out",
+            hint="name them in model.weights, or leave model.fresh out",
+        )
     file = folder / section.source
     for path in filter(None, (file, weights)):
         _check_reachable(path)
     refuse_pickled(file)
     if section.source.lower().endswith(".onnx"):
-        return _from_onnx(file, weights, shape, None if section.match == "all" else told)
+        return _from_onnx(section, file, weights, shape, told)
     found = format_of(section.source, formats)
     if isinstance(found, RefusedFormat):
         raise UnsupportedError(f"{file} is {found.summary}, which is not read", hint=found.hint)
     if found is not None:
         _check_exists(file)
+        if section.fresh:
+            raise InputError(
+                f"model.fresh does not apply to {file}, whose format a plugin reads",
+                hint="leave model.fresh out; model.match = 'by_name' takes what fits",
+            )
         if weights is not None:
             _check_exists(weights, "model.weights")
         stated = tuple(section.input_shape)
@@ -69,7 +79,8 @@ def load_source(
     module = build_module(section.source, folder, section.arguments)
     if weights is not None:
         state = read_state_dict(weights)
-        apply_state_dict(module, state, weights, None if section.match == "all" else told)
+        partly = None if section.match == "all" else told
+        apply_state_dict(module, state, weights, partly, fresh=section.fresh, told=told)
     if not shape:
         raise InputError(
             f"the input shape of network '{section.source}' is not known",
@@ -117,7 +128,9 @@ def _check_exists(file: Path, key: str = "model.source") -> None:
         )
 
 
-def _from_onnx(file: Path, weights: Path | None, shape: Shape, partly: list[str] | None) -> Graph:
+def _from_onnx(
+    section: ModelSection, file: Path, weights: Path | None, shape: Shape, told: list[str]
+) -> Graph:
     _check_exists(file)
     graph = import_onnx(file, input_shape=shape or None)
     if weights is None:
@@ -126,6 +139,7 @@ def _from_onnx(file: Path, weights: Path | None, shape: Shape, partly: list[str]
     fitting = fitting_names(
         {name: value.shape for name, value in graph.constants.items()},
         {name: value.shape for name, value in values.items()},
-        network=str(file), weights=str(weights), partly=partly,
+        network=str(file), weights=str(weights),
+        partly=None if section.match == "all" else told, fresh=section.fresh, told=told,
     )  # fmt: skip
     return graph.with_constants({name: frozen(values[name]) for name in fitting})

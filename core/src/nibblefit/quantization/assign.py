@@ -14,7 +14,7 @@ import numpy as np
 from nibblefit.errors import UnsupportedError
 from nibblefit.fixed.formats import FloatArray, Format, IntArray, Rounding, Scale
 from nibblefit.fixed.quantize import quantize
-from nibblefit.ir.graph import Graph, Node
+from nibblefit.ir.graph import Graph, Node, frozen_mapping
 from nibblefit.ir.numerics import Numerics, ScaleKind, TensorRule
 from nibblefit.ir.ops import ELEMENTWISE, WEIGHTED, Op
 from nibblefit.quantization import formats
@@ -34,6 +34,7 @@ from nibblefit.quantization.weights import (
 
 #: Operators with (weights, bias) behind the first input.
 AFFINE = WEIGHTED | {Op.SCALE_OFFSET}
+_NOTHING_STATED: Mapping[str, Format] = frozen_mapping()
 
 
 @dataclass(slots=True)
@@ -46,7 +47,8 @@ class Assignment:
         roundings: Rounding into a node's output, where it is not the target's.
         lowest: Smallest code a tensor takes, where that is not its format's.
         reciprocals: Average pools (by node) whose window's reciprocal is a given
-            ``multiplier / 2^shift``.
+            ``multiplier / 2^shift``, that of the kernel; windows that reach beyond the edge are
+            divided by their own size, times what that leaves of the kernel's.
     """
 
     tensors: dict[str, Format] = field(default_factory=dict)
@@ -68,23 +70,25 @@ def calibrated_tensors(graph: Graph, units: tuple[Unit, ...]) -> tuple[str, ...]
 
 
 def assign(graph: Graph, units: tuple[Unit, ...], numerics: Numerics,
-           histograms: Mapping[str, Histogram], settings: Settings) -> Assignment:  # fmt: skip
+           histograms: Mapping[str, Histogram], settings: Settings, *,
+           stated: Mapping[str, Format] = _NOTHING_STATED) -> Assignment:  # fmt: skip
     """Choose every format and quantize every constant.
 
-    The graph is folded; there is one histogram per tensor of `calibrated_tensors`.
+    The graph is folded; every tensor of `calibrated_tensors` has a histogram, or a stated format,
+    which comes first.
 
     Raises:
         UnsupportedError: A layer asks for a width that the target does not have.
     """
-    return _Assigner(graph, numerics, histograms, settings).run(units)
+    return _Assigner(graph, numerics, histograms, settings, stated).run(units)
 
 
 class _Assigner:
     def __init__(self, graph: Graph, numerics: Numerics, histograms: Mapping[str, Histogram],
-                 settings: Settings) -> None:  # fmt: skip
+                 settings: Settings, stated: Mapping[str, Format]) -> None:  # fmt: skip
         self.graph, self.numerics, self.settings = graph, numerics, settings
-        self.histograms = histograms
-        inputs = {name for name in graph.inputs if histograms[name].lo >= 0}
+        self.histograms, self.stated = histograms, stated
+        inputs = {n for n in graph.inputs if n in histograms and histograms[n].lo >= 0}
         self.nonnegative = nonnegative_tensors(graph, inputs)
         self.done = Assignment()
 
@@ -119,6 +123,8 @@ class _Assigner:
         return self._calibrated(unit.tensors[0], self.numerics.activations, own)
 
     def _calibrated(self, tensor: str, rule: TensorRule, own: LayerSettings) -> Format:
+        if tensor in self.stated:
+            return self.stated[tensor]
         bits = formats.width(rule, own.activation_bits, tensor)
         signed = formats.is_signed(rule, tensor in self.nonnegative)
         return choose_format(self.histograms[tensor], own.choice,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from nibblefit.errors import UnsupportedError
-from nibblefit.fixed.formats import IntArray
+from nibblefit.fixed.formats import Format, IntArray
 from nibblefit.ir.graph import Graph, frozen_mapping
 from nibblefit.ir.legal import check_quantized
 from nibblefit.ir.numerics import Numerics, Requantization
@@ -47,8 +47,18 @@ def quantize_network(graph: Graph, numerics: Numerics, batches: Batches, setting
 
 def quantize_graph(graph: Graph, numerics: Numerics, histograms: Mapping[str, Histogram],
                    settings: Settings, *, target: str = "",
-                   metadata: Mapping[str, Any] | None = None) -> QuantizedGraph:  # fmt: skip
+                   metadata: Mapping[str, Any] | None = None,
+                   stated: Mapping[str, Format] | None = None) -> QuantizedGraph:  # fmt: skip
     """Quantize a folded graph by rules and histograms alone.
+
+    Args:
+        graph: The folded graph.
+        numerics: The target's arithmetic.
+        histograms: Of every tensor of `calibrated_tensors` without a stated format.
+        settings: Range method and per-layer widths.
+        target: Written into the result.
+        metadata: Written into the result.
+        stated: Formats of calibrated tensors that the target has chosen itself.
 
     Raises:
         UnsupportedError: An operator, width or shift is beyond the target.
@@ -56,7 +66,7 @@ def quantize_graph(graph: Graph, numerics: Numerics, histograms: Mapping[str, Hi
             accumulator may not hold.
     """
     parts = units(graph, numerics)
-    assignment = assign(graph, parts, numerics, histograms, settings)
+    assignment = assign(graph, parts, numerics, histograms, settings, stated=stated or {})
     return lower(graph, parts, numerics, assignment, target=target, metadata=metadata)
 
 

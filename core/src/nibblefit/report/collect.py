@@ -20,9 +20,11 @@ from nibblefit.report.contents import (
     Contents,
     FileRow,
     Histogram,
+    Image,
     MemoryPicture,
     Training,
 )
+from nibblefit.report.detections import detection_images
 from nibblefit.report.environment import environment_of
 from nibblefit.report.headlines import headlines
 from nibblefit.report.history import left_over, step_rows
@@ -77,6 +79,7 @@ def contents_of(run: OpenRun) -> Contents:
         histograms=tuple(parts.histograms[: plots.MOST_HISTOGRAMS]),
         confusions=tuple(parts.confusions()),
         memory=tuple(parts.memory),
+        images=parts.drawings(recipe),
         findings=tuple(parts.findings),
         tables=tuple(parts.tables),
         steps=step_rows(run),
@@ -105,6 +108,7 @@ class _Parts:
         self.files: list[FileRow] = []
         self.digests: list[tuple[str, str]] = []
         self.classes: Sequence[str] = ()
+        self.model: tuple[str, Model] | None = None
 
     def add(self, result: Result, folder: Path, root: Path) -> None:
         """Take in one step's value."""
@@ -120,6 +124,7 @@ class _Parts:
 
     def _add_model(self, step: str, stage: str, model: Model) -> None:
         self.name = self.name or model.graph.name
+        self.model = (step, model)
         own = self._own_epochs(model)
         if stage == Stage.TRAIN and own:
             self.trainings.append(Training(step, own))
@@ -181,6 +186,20 @@ class _Parts:
             report = Report("inspection", findings=(_not_possible(error),))
         self.findings[:0] = [(INSPECTION, finding) for finding in report.findings]
         self.tables[:0] = [(INSPECTION, table) for table in report.tables]
+
+    def drawings(self, recipe: Recipe) -> tuple[Image, ...]:
+        """Return test pictures with what the last float network makes of them."""
+        if self.model is None:
+            return ()
+        from nibblefit.runner import make_manager
+
+        try:
+            return detection_images(recipe, *self.model, lambda: make_manager(recipe))
+        except NibblefitError as error:
+            # The data set may be gone by now; everything else can still be shown.
+            self.findings.append((self.model[0], Finding("report.pictures", Status.WARNING,
+                                                         error.what, hint=error.hint)))  # fmt: skip
+            return ()
 
     def confusions(self) -> Iterator[Any]:
         """Return the first and the last confusion matrix: float and integer network."""

@@ -15,12 +15,19 @@ from nibblefit.plan import Stage, Step
 from nibblefit.plugins import Manager
 from nibblefit.recipe import Recipe
 from nibblefit.recipe_file import plain
-from nibblefit.workspace import Kind, Manifest, data_files, named_files, network_files
+from nibblefit.workspace import (
+    Kind,
+    Manifest,
+    data_files,
+    named_files,
+    network_files,
+    teacher_files,
+)
 
 #: Recipe sections, or single keys of one, that a stage reads. Seed and target always count.
 _READS: dict[Stage, tuple[str, ...]] = {
     Stage.PREPARE: ("model", "task", "data", "quantize", "prune.layers"),
-    Stage.TRAIN: ("task", "data", "train", "evaluate.batch_size"),
+    Stage.TRAIN: ("task", "data", "train", "distill", "evaluate.batch_size"),
     Stage.PRUNE: ("task", "data", "prune"),
     Stage.QUANTIZE: ("task", "data", "quantize"),
     Stage.COMPILE: ("task", "data", "quantize"),
@@ -164,7 +171,8 @@ class FileDigests:
     def read_by(self, step: Step, recipe: Recipe, options: BaseModel) -> dict[str, str]:
         """Return the digests of the files the step reads.
 
-        These are data, for prepare the network, and files that the target's options name.
+        These are data, for prepare the network, for trainings a teacher, and files that the
+        target's options name.
         """
         found = self._once(("data", recipe.folder, recipe.data.path), data_files, recipe)
         closed = options_closed(step, options)
@@ -172,6 +180,9 @@ class FileDigests:
             value = str(getattr(options, name) or "")
             if name not in closed and value:
                 found = {**found, **named_files(recipe, (value,))}
+        if step.stage is Stage.TRAIN and recipe.distill.teacher:
+            teacher = ("teacher", recipe.folder, recipe.distill.teacher, recipe.distill.weights)
+            found = {**found, **self._once(teacher, teacher_files, recipe)}
         if step.stage is Stage.PREPARE:
             model = recipe.model
             key = ("network", recipe.folder, model.source, model.weights)

@@ -52,13 +52,11 @@ class Generic:
         from dataclasses import replace
 
         from nibblefit.defaults.quantize import quantize
-        from nibblefit.ir.graph import frozen_mapping
-        from nibblefit.quantization.fold import fold
-        from nibblefit.quantization.qdq.topology import KEY, topology_of
+        from nibblefit.quantization.qdq.topology import representable, with_topology
 
-        graph = quantize(run, model, numerics_of(run.options))
-        facts = {**graph.metadata, KEY: topology_of(fold(model.graph))}
-        return replace(graph, metadata=frozen_mapping(facts))
+        network = representable(model.graph)
+        graph = quantize(run, replace(model, graph=network), numerics_of(run.options))
+        return with_topology(graph, network)
 
     @hookimpl
     def compile(self, run: Run, graph: QuantizedGraph) -> Artifact:

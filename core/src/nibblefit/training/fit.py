@@ -16,6 +16,7 @@ from nibblefit.recipe import TrainSection
 from nibblefit.run import Run
 from nibblefit.tasks.protocol import Task
 from nibblefit.training.batches import BatchPlan
+from nibblefit.training.distillation import distillation_for
 from nibblefit.training.feed import Feed, ReporterFeed, Silence
 from nibblefit.training.job import Job
 from nibblefit.training.parts import TrainingPart
@@ -73,7 +74,8 @@ def fit(  # noqa: PLR0917 - the nouns of a training, in the order they are intro
         return FitResult(network.eval(), (), 0, dict(masks or {}))
     if find_spec("lightning") is None:
         raise MissingExtraError("training", "train")
-    job = _job(run, network, task, data, settings, (*parts, *([MaskPart(masks)] if masks else [])))
+    held = [MaskPart(masks)] if masks else []
+    job = _job(run, network, task, data, settings, (*parts, *distillation_for(run), *held))
     count = len(data.split(Split.TRAIN))
     steps = BatchPlan(count, settings.batch_size, run.seed, settings.processes).steps
     with run.reporter.progress(f"training {run.step}", steps * settings.epochs) as bar:

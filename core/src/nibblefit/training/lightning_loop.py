@@ -20,6 +20,7 @@ from torch import Tensor
 
 from nibblefit.training.batches import Batch
 from nibblefit.training.job import Job
+from nibblefit.training.optimizers import hold_frozen
 from nibblefit.training.randomness import deterministic, restored_generators
 from nibblefit.training.session import Session
 from nibblefit.training.threads import fitting_threads
@@ -47,10 +48,12 @@ class Loop(pl.LightningModule):
         self._session.before_step(self._optimizer, first=batch_idx == 0)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
-        """Return the loss of a batch: the task's, and every part's penalty."""
+        """Return the loss of a batch: the task's, as parts change it, and every penalty."""
         job, progress = self._session.job, self._session.progress
         outputs = self.network(batch.inputs)
         loss: Tensor = job.task.loss(outputs, batch.target)
+        for part in job.parts:
+            loss = part.joined_loss(loss, outputs, batch.inputs, progress)
         penalties = [part.penalty(self.network, progress) for part in job.parts]
         penalty = sum(term for term in penalties if term is not None)
         self._sums[0] += (loss + penalty).detach().double() * batch.size
@@ -88,6 +91,7 @@ def run_session(session: Session) -> None:
         while not session.state.finished:
             _require_group(session.job)
             session.network.train()
+            hold_frozen(session.network, session.job.settings)
             session.batches.start(session.state.epoch)
             _fit(session)
         session.close()

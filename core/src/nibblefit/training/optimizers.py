@@ -47,16 +47,15 @@ def build_optimizer(
 ) -> torch.optim.Optimizer:
     """Return the optimizer for a network as it is now.
 
-    The first matching group wins: the recipe's groups in order, then each part's. Parameters with
-    factor 0 are left out: neither gradient, decay nor momentum moves them.
+    The first matching group wins: the recipe's ``freeze``, its groups in order, then each part's.
+    Parameters with factor 0 are left out: neither gradient, decay nor momentum moves them.
 
     Raises:
         RecipeError: A group of the recipe matches nothing that is still free.
         PluginError: A group of a part matches nothing at all.
         UnsupportedError: Nothing is left to train.
     """
-    named = parameters_by_name(network)
-    free = {n: p for n, p in named.items() if p.requires_grad}
+    free = _free(network, settings)
     groups: list[dict[str, Any]] = []
     for group in _offered(settings, parts, network):
         taken = [n for n in free if _matches(n, group.patterns)]
@@ -73,12 +72,42 @@ def build_optimizer(
     return _make(settings, groups)
 
 
+def frozen_names(network: nn.Module, settings: TrainSection) -> frozenset[str]:
+    """Return the parameters that the recipe's ``freeze`` holds.
+
+    Raises:
+        RecipeError: An entry matches nothing.
+    """
+    names = list(parameters_by_name(network))
+    frozen: set[str] = set()
+    for entry in settings.freeze:
+        pattern = entry.removeprefix("!")
+        matching = {name for name in names if fnmatchcase(name, pattern)}
+        require_matches([pattern], matching, names, "train.freeze")
+        frozen = frozen - matching if entry.startswith("!") else frozen | matching
+    return frozenset(frozen)
+
+
+def hold_frozen(network: nn.Module, settings: TrainSection) -> None:
+    """Have no gradients computed for what the recipe freezes: the backward pass ends before it."""
+    frozen = frozen_names(network, settings)
+    for name, parameter in parameters_by_name(network).items():
+        if name in frozen:
+            parameter.requires_grad = False
+
+
+def _free(network: nn.Module, settings: TrainSection) -> dict[str, nn.Parameter]:
+    frozen = frozen_names(network, settings)
+    return {n: p for n, p in parameters_by_name(network).items()
+            if p.requires_grad and n not in frozen}  # fmt: skip
+
+
 def _offered(
     settings: TrainSection, parts: Sequence[TrainingPart], network: nn.Module
 ) -> Iterator[ParameterGroup]:
     """Yield the recipe's groups, those of the parts, and the one for the rest."""
     names = list(parameters_by_name(network))
-    free = {n for n, p in parameters_by_name(network).items() if p.requires_grad}
+    free = set(_free(network, settings))
     for number, group in enumerate(recipe_groups(settings)):
         taken = {n for n in free if _matches(n, group.patterns)}
         require_matches(group.patterns, taken, names, f"train.parameter_groups[{number}]")

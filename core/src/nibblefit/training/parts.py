@@ -67,6 +67,20 @@ class TrainingPart:
         """Return a scalar to add to the loss of this step, or None."""
         return None
 
+    def joined_loss(
+        self, loss: torch.Tensor, outputs: Sequence[torch.Tensor], inputs: torch.Tensor,
+        progress: Progress,
+    ) -> torch.Tensor:  # fmt: skip
+        """Return the loss of a batch, from what the task and the parts before made of it.
+
+        Args:
+            loss: Scalar mean over this process's share of the batch.
+            outputs: What the network returned for it.
+            inputs: The share itself.
+            progress: Where the training stands.
+        """
+        return loss
+
     def parameter_groups(self, network: nn.Module) -> Sequence[ParameterGroup]:
         """Return optimizer groups; asked again after every rewrite."""
         return ()

@@ -1,6 +1,11 @@
 """The run folder: layout, manifests, content keys, locking, and opening a run again."""
 
-from nibblefit.workspace.fingerprint import data_files, named_files, network_files
+from nibblefit.workspace.fingerprint import (
+    data_files,
+    named_files,
+    network_files,
+    teacher_files,
+)
 from nibblefit.workspace.folder import Place, RunFolder, StepFolder
 from nibblefit.workspace.journal import Journal
 from nibblefit.workspace.lock import RunLock
@@ -29,4 +34,5 @@ __all__ = [
     "network_files",
     "open_run",
     "storage_error",
+    "teacher_files",
 ]

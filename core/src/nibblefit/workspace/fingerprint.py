@@ -9,8 +9,10 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from nibblefit.errors import WorkspaceError
 from nibblefit.recipe import Recipe
 from nibblefit.recipe_file import digest_of
+from nibblefit.workspace.opened import open_run
 from nibblefit.workspace.storage import explained, file_digest, files_below
 
 #: Data sets up to this many bytes are known by content, larger ones by names, sizes and times.
@@ -24,12 +26,37 @@ def network_files(recipe: Recipe) -> dict[str, str]:
     Code counts with the local modules it imports; an ONNX file with the weight files beside it.
     Files that do not exist are left to the loader to complain about.
     """
-    base = Path(recipe.folder)
-    with explained(f"read {base / recipe.model.source}"):
-        files = set(_source_files(recipe.model.source, base))
-    if recipe.model.weights:
-        files.add(base / recipe.model.weights)
-    return _digests(files, base)
+    return _made_from(recipe.model.source, recipe.model.weights, Path(recipe.folder))
+
+
+def teacher_files(recipe: Recipe) -> dict[str, str]:
+    """Map ``file <path>`` to the digest of everything the teacher of [distill] is built from.
+
+    For a run folder that is the digest of its network.
+    """
+    base, teacher = Path(recipe.folder), recipe.distill.teacher
+    run = _run_digest(teacher, base)
+    return run or _made_from(teacher, recipe.distill.weights, base)
+
+
+def _made_from(source: str, weights: str, base: Path) -> dict[str, str]:
+    with explained(f"read {base / source}"):
+        files = set(_source_files(source, base))
+    if weights:
+        files.add(base / weights)
+    return {**_digests(files, base), **_run_digest(weights, base)}
+
+
+def _run_digest(name: str, base: Path) -> dict[str, str]:
+    """Return the digest of a run folder's float network, nothing for any other name."""
+    with explained(f"read {base / name}"):
+        if not name or not (base / name).is_dir():
+            return {}
+    try:
+        run = open_run(base / name)
+        return {f"file {name}": run.manifest(run.float_step()).digest}
+    except WorkspaceError:
+        return {}  # the loader will explain it
 
 
 def data_files(recipe: Recipe) -> dict[str, str]:

@@ -23,6 +23,8 @@ from nibblefit.workspace.values import Kind, Value
 
 #: Sub-folder of the prepare step in which the network is kept as it was captured.
 SOURCE = "source"
+#: Training phase that simulates integers.
+QUANTIZED_PHASE = "qat"
 _NUMBER = re.compile(r"\d+")
 _V = TypeVar("_V", bound=Value)
 
@@ -96,6 +98,23 @@ class OpenRun:
     def model(self, step: str = "") -> Model:
         """Return the float model of a step, of the latest one without a name."""
         return self._typed(step, Kind.MODEL, Model)
+
+    def float_step(self) -> str:
+        """Return the name of the latest step that made a float network, not a quantized one.
+
+        Raises:
+            WorkspaceError: There is none yet.
+        """
+        for name, folder in reversed(self._found.items()):
+            if self._kind(folder) == Kind.MODEL:
+                phase = self.manifest(name).ingredients.get("plan.phase", "")
+                if phase != QUANTIZED_PHASE:
+                    return name
+        raise WorkspaceError(f"{self.path} has no float network yet", hint="run further")
+
+    def float_model(self) -> Model:
+        """Return the latest float model whose training did not simulate integers."""
+        return self.model(self.float_step())
 
     def graph(self, step: str = "") -> QuantizedGraph:
         """Return the integer graph of a step, of the latest one without a name."""

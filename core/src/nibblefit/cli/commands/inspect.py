@@ -33,7 +33,8 @@ def inspect(
 ) -> None:
     """Print which layers the target runs, as what, and what they need. Nothing is trained.
 
-    One row per layer, then what needs attention and the totals. The shape of one input is that of
+    One row per layer, then what needs attention and the totals; `--details` adds a summary with the
+    type, output shape and parameters of every layer. The shape of one input is that of
     `--input-shape`, else the constant `INPUT_SHAPE` of the network's file.
 
     Exits 4 if the target cannot run the network as it is; every such layer is named with the reason

@@ -150,5 +150,6 @@ class Call:
 
 
 def _array(value: Tensor) -> npt.NDArray[np.float64]:
+    """Return a tensor's values; the graph copies what it keeps."""
     array: npt.NDArray[np.float64] = value.detach().cpu().double().numpy()
-    return array.copy()
+    return array

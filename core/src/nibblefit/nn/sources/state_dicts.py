@@ -6,7 +6,7 @@ import pickle
 import warnings
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,15 @@ _HINT = "save it again with torch.save(model.state_dict(), 'weights.pt')"
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a state dict by name.
 
-    Reads .pt and .pth (tensors only), .npz (arrays only) and .safetensors.
+    Reads .pt and .pth (tensors only), .npz (arrays only) and .safetensors, and of a run folder the
+    latest float network.
 
     Raises:
         InputError: The file is missing, damaged, or holds anything but tensors.
+        WorkspaceError: The folder is no run folder, or has no network yet.
     """
+    if path.is_dir():
+        return _from_run(path)
     if not path.is_file():
         raise InputError(
             f"weights file {path} does not exist",
@@ -48,6 +52,13 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         f"weights file {path} has an unknown ending '{path.suffix}'",
         hint="use .pt, .pth, .npz or .safetensors",
     )
+
+
+def _from_run(folder: Path) -> dict[str, Tensor]:
+    from nibblefit.workspace import open_run
+
+    constants = open_run(folder).float_model().graph.constants
+    return {name: torch.from_numpy(np.array(value)) for name, value in constants.items()}
 
 
 def _from_torch(path: Path) -> Any:
@@ -98,8 +109,9 @@ def _flat(content: Any, path: Path) -> dict[str, Tensor]:
 
 
 def apply_state_dict(
-    module: nn.Module, state: Mapping[str, Tensor], path: Path, partly: list[str] | None = None
-) -> None:
+    module: nn.Module, state: Mapping[str, Tensor], path: Path, partly: list[str] | None = None,
+    *, fresh: Sequence[str] = (), told: list[str] | None = None,
+) -> None:  # fmt: skip
     """Load a state dict into a module.
 
     Args:
@@ -107,6 +119,8 @@ def apply_state_dict(
         state: Tensors by name.
         path: Where they come from.
         partly: If given, only what fits is loaded, and sentences about the rest are added here.
+        fresh: Globs on names that are not loaded.
+        told: A sentence about `fresh` is added here.
 
     Raises:
         InputError: Names or shapes differ; lists all differences.
@@ -118,6 +132,6 @@ def apply_state_dict(
     given = {name: tensor for name, tensor in state.items() if not name.endswith(counters)}
     fitting = fitting_names(
         expected, {name: tuple(t.shape) for name, t in given.items()},
-        network=type(module).__name__, weights=str(path), partly=partly,
+        network=type(module).__name__, weights=str(path), partly=partly, fresh=fresh, told=told,
     )  # fmt: skip
     module.load_state_dict({name: given[name] for name in fitting}, strict=False)

@@ -28,8 +28,12 @@ def average(lowering: Lowering, unit: Unit) -> None:
         steps = (Divide(int_param(divisor), pooling),)
     else:
         factor = lowering.factor(x, unit) / lowering.factor(lowering.output(unit), unit)
-        scaled = _scaled(lowering, unit, divisor)
-        if scaled is None:
+        scaled, given = _scaled(lowering, unit, divisor), _corrected(lowering, unit, divisor)
+        if given is not None:
+            finer = factor * Factor.of(2.0 ** -given[1])
+            steps = (Mul(given[0]), *divided(finer, divisor, pooling, lowering.requant(unit),
+                                             unit.node.name))  # fmt: skip
+        elif scaled is None:
             steps = divided(factor, divisor, pooling, lowering.requant(unit), unit.node.name)
         else:
             finer = Factor(factor.values * 2.0 ** -scaled[1])
@@ -44,11 +48,25 @@ def _scaled(lowering: Lowering, unit: Unit,
     """Return multiplier and shift of the window's reciprocal; None where it is divided by."""
     given = lowering.assignment.reciprocals.get(unit.node.name)
     if given is not None:
-        # Windows that reach beyond the edge average fewer values, with the same shift.
-        return (given[0] if isinstance(divisor, int) else reciprocal(divisor, given[1])), given[1]
+        return given
     width = lowering.output(unit).bits
     bits = reciprocal_bits(unit.node, lowering.numerics.multipliers, width)
     return None if bits is None else (reciprocal(divisor, bits), bits)
+
+
+def _corrected(lowering: Lowering, unit: Unit,
+               divisor: int | IntArray) -> tuple[int, int] | None:  # fmt: skip
+    """Return multiplier and shift on exact means, where windows do not all have the kernel's size.
+
+    A stated reciprocal is that of the kernel; a window that reaches beyond the edge is divided by
+    the number of its values, and keeps the error that the reciprocal leaves of 1 / kernel.
+    """
+    given = lowering.assignment.reciprocals.get(unit.node.name)
+    whole = math.prod(unit.node.attributes.get("kernel", ()))
+    uniform = isinstance(divisor, int) and divisor == whole
+    if given is None or uniform or unit.node.op is Op.GLOBAL_AVG_POOL:
+        return None
+    return given[0] * whole, given[1]
 
 
 def reciprocal_bits(node: Node, multipliers: Multipliers, width: int) -> int | None:

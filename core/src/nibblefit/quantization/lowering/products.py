@@ -31,7 +31,7 @@ def affine(lowering: Lowering, unit: Unit) -> None:
     ]
     if len(unit.node.inputs) > 2:
         bias = lowering.operand(unit, 2)
-        sums = Format(64, True, scale, (0,), bias.axis)
+        sums = Format(64, True, scale, (0,), 0 if len(scale) > 1 else None)
         input_steps.append(_lift(bias, sums, lowering.numerics.bias.drop))
     axis = output_channel_axis(unit.node, lowering.graph)
     accumulator = Factor.of_scale(scale, axis, lowering.rank(unit))

@@ -15,7 +15,7 @@ from nibblefit.ir.graph import Attributes
 from nibblefit.ir.ops import Op
 from nibblefit.quantization.factors import without_zero
 from nibblefit.quantization.lowering.context import Lowering
-from nibblefit.quantization.lowering.gates import gated
+from nibblefit.quantization.lowering.gates import gate_values, gated
 from nibblefit.quantization.units import Unit
 
 #: Widest input a table is made for: 65,536 entries.
@@ -47,13 +47,18 @@ _FUNCTIONS: Mapping[Op, _Function] = {
 def function(lowering: Lowering, unit: Unit) -> None:
     """Lower a function of one value: entry = its value at that code, correctly rounded."""
     node, x, out = unit.node, lowering.operand(unit), lowering.output(unit)
-    if lowering.numerics.gates is not None and node.op in (Op.HARD_SIGMOID, Op.HARD_SWISH):
-        gated(lowering, unit, lowering.numerics.gates)
+    gates = lowering.numerics.gates if node.op in (Op.HARD_SIGMOID, Op.HARD_SWISH) else None
+    if gates is not None and x.scale.frac is not None:
+        gated(lowering, unit, gates)
         return
     _check_width(x, unit)
     real = (np.arange(x.lo, x.hi + 1) - x.zero_point[0]) * x.scale.values()[0]
-    values = _FUNCTIONS[node.op](real, node.attributes)
-    entries = quantize(values, out, lowering.rounding(unit, lowering.numerics.activations.rounding))
+    rounding = lowering.rounding(unit, lowering.numerics.activations.rounding)
+    if gates is not None:
+        values = gate_values(node, real, gates, rounding)
+    else:
+        values = _FUNCTIONS[node.op](real, node.attributes)
+    entries = quantize(values, out, rounding)
     table = lowering.declare_constant(f"{node.name}.table", entries, out)
     lowering.add(unit, op=Op.TABLE, inputs=(*node.inputs, table), attributes={"lowest": x.lo})
 

@@ -7,6 +7,7 @@ latter, so a target that writes it keeps the folded network's nodes with the gra
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,36 @@ from nibblefit.ir.graph import Attributes, FloatConstant, Graph, Node, Shape, fr
 from nibblefit.ir.ops import Op
 from nibblefit.ir.quantized import QuantizedGraph
 from nibblefit.ir.shapes import infer_shapes
+from nibblefit.quantization.fold import fold
 
 KEY = "topology"
+
+
+def representable(graph: Graph) -> Graph:
+    """Return the folded graph with the attributes that ONNX can state: float32 numbers.
+
+    Integers must be made from it. A slope of 0.1 is another number in a file, and near a rounding
+    tie another code.
+    """
+    folded = fold(graph)
+    return replace(folded, nodes=tuple(map(_stated, folded.nodes)))
+
+
+def _stated(node: Node) -> Node:
+    attributes = {key: _single(value) for key, value in node.attributes.items()}
+    return replace(node, attributes=frozen_mapping(attributes))
+
+
+def _single(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_single, value))
+    return float(np.float32(value)) if isinstance(value, float) else value
+
+
+def with_topology(graph: QuantizedGraph, network: Graph) -> QuantizedGraph:
+    """Return the integer graph that says which representable network it was made from."""
+    facts = {**graph.metadata, KEY: topology_of(network)}
+    return replace(graph, metadata=frozen_mapping(facts))
 
 
 def topology_of(graph: Graph) -> list[dict[str, Any]]:

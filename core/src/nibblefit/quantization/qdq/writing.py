@@ -38,8 +38,8 @@ class QdqStyle:
     Attributes:
         float_weights: Weights are real numbers in front of a quantizer, as TensorRT's importer
             wants them; otherwise they are stored as integers.
-        float_bias: Biases are real numbers that pass no quantizer. Every code of a bias must then
-            be readable from its float32 value.
+        float_bias: Biases are real numbers that pass no quantizer, for arithmetics whose scales
+            are no powers of two. Every code of a bias must be readable from its float32 value.
     """
 
     float_weights: bool = False
@@ -57,7 +57,7 @@ def qdq_model(graph: QuantizedGraph, numerics: Numerics, properties: Mapping[str
         style: See `QdqStyle`.
 
     Raises:
-        UnsupportedError: A bias cannot be told exactly by a float32 number.
+        UnsupportedError: The style has real biases, and one cannot be told by a float32 number.
     """
     real = float_graph(graph)
     quantized = quantized_tensors(real, numerics)
@@ -132,7 +132,7 @@ class _Rewriter:
         real = self.initializers.pop(name)
         source = f"{name}:codes"
         scale = self._scale(name, fmt)
-        if self.style.float_weights:
+        if self.style.float_weights and fmt.bits <= 16:  # quantizers make no wider codes
             real.name = f"{name}:real"
             self.initializers[real.name] = real
             self.before.append(_along("QuantizeLinear", [real.name, *scale], source,
@@ -143,6 +143,12 @@ class _Rewriter:
 
     def _float_bias(self, name: str, fmt: Format, codes: IntArray) -> None:
         """Leave a bias a real number, if float32 numbers tell its codes."""
+        if fmt.scale.is_power_of_two:
+            raise UnsupportedError(
+                f"the bias '{name}' has a power of two of its own as scale, which a real number "
+                "does not tell",
+                hint="write biases as integers",
+            )
         steps = fmt.scale.values()
         real = (codes * steps).astype(np.float32)
         if not np.array_equal(np.rint(real.astype(np.float64) / steps), codes):
