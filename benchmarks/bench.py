@@ -13,6 +13,7 @@ from engine import main  # noqa: E402
 from benchmarks.maxim_engine import integer_evaluation  # noqa: E402 - needs the path above
 from benchmarks.maxim_plans import qat_steps  # noqa: E402 - needs the path above
 from benchmarks.section import Section, write_page  # noqa: E402 - needs the path above
+from benchmarks.tao_pruning import pruning_race  # noqa: E402 - needs the path above
 from benchmarks.vitis_calibration import calibration_race  # noqa: E402 - needs the path above
 
 SHARED = ROOT.parent / "shared"
@@ -33,7 +34,7 @@ if __name__ == "__main__":
     if "--json" not in sys.argv:
         sys.argv += ["--json", "docs/results/bench.json"]
     main()
-    for section in (*maxim(), calibration_race()):
+    for section in (*maxim(), calibration_race(), pruning_race()):
         section.save()
         print(section.text())
     write_page()

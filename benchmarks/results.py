@@ -6,8 +6,10 @@ maxim_plans (memory plans beside the vendor's), accuracy (MNIST and a Fashion-MN
 `generic` and `maxim`), maxim_mnist and maxim_fashion (three networks in 8, 4 and mixed bits),
 tidl_classifier and tidl_segmenter (sparse networks in 8 bits: MNIST, the Fashion-MNIST excerpt,
 scenes), tidl_detector (a sparse detector of blood cells in 8 bits on `tidl-classic`), tidl_latency
-(the latency model of the classic TIDL devices beside TI's figures), tao_detector and tao_classifier (blood cells and
-MNIST: trained, pruned at two ratios, retrained, INT8). Give names to measure only some of them.
+(the latency model of the classic TIDL devices beside TI's figures), vitis_resnet (ResNet-18 for the
+DPU, transferred in three ways), vitis_mlperf (MLPerf Tiny networks for the DPU, with and without
+equalization), tao_detector and tao_classifier (blood cells and MNIST: trained, pruned at two
+ratios, retrained, INT8). Give names to measure only some of them.
 """
 
 from __future__ import annotations
@@ -239,9 +241,23 @@ def tao_classifier() -> Section:
     return measure(DATA / "mnist")
 
 
+def vitis_resnet() -> Section:
+    """Train ResNet-18 and transfer it for the DPU; see benchmarks/vitis_resnet.py."""
+    from benchmarks.vitis_resnet import measure
+
+    return measure(DATA)
+
+
+def vitis_mlperf() -> Section:
+    """Quantize the MLPerf Tiny networks for the DPU; see benchmarks/vitis_mlperf.py."""
+    from benchmarks.vitis_mlperf import measure
+
+    return measure(DATA / "mlperf-tiny-onnx")
+
+
 _ALL = (
     startup, demo, mlperf_tiny, maxim_mlperf, maxim_plans, accuracy, maxim_mnist, maxim_fashion,
-    tidl_classifier, tidl_segmenter, tidl_detector, tidl_latency,
+    tidl_classifier, tidl_segmenter, tidl_detector, tidl_latency, vitis_resnet, vitis_mlperf,
     tao_detector, tao_classifier,
 )  # fmt: skip
 SECTIONS = {section.__name__: section for section in _ALL}

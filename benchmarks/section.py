@@ -68,7 +68,7 @@ ORDER = (
     "demo", "accuracy", "maxim_mnist", "maxim_fashion", "mlperf_tiny", "maxim_mlperf",
     "maxim_plans", "tidl_classifier", "tidl_segmenter", "tidl_detector", "tidl_latency",
     "tao_detector", "tao_classifier", "startup", "bench", "maxim_engine", "maxim_qat",
-    "vitis_calibration", "tao_pruning",
+    "vitis_calibration", "vitis_resnet", "vitis_mlperf", "tao_pruning",
 )  # fmt: skip
 
 

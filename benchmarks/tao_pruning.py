@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -79,8 +80,7 @@ def ours(network: nn.Module, subject: Subject) -> dict[str, float]:
 
 def theirs(network: nn.Module, subject: Subject) -> dict[str, float]:
     """Build Torch-Pruning's pruner, which traces the network, and take its one step."""
-    import torch_pruning as tp
-
+    tp = import_module(THEIRS)
     heads = [network.get_submodule(name) for name in subject.heads]
     example = torch.randn(1, *subject.shape, generator=torch.Generator().manual_seed(1))
     started = time.perf_counter()
@@ -94,6 +94,7 @@ def theirs(network: nn.Module, subject: Subject) -> dict[str, float]:
 
 def pruning_race(rounds: int = ROUNDS) -> Section:
     """Measure both and return the section of the results page."""
+    torch.set_num_threads(1)
     why = _missing()
     rows: list[Sequence[Any]] = []
     for subject in SUBJECTS:
@@ -104,10 +105,10 @@ def pruning_race(rounds: int = ROUNDS) -> Section:
                "of which pruning [s]", "Torch-Pruning [s]", "ratio",
                f"curve of {THRESHOLDS} thresholds [s]", "left, ours", "left, theirs")  # fmt: skip
     note = (
-        "Random weights (seed 0), one thread, medians of "
-        f"{rounds} rounds after one that is not counted; the two take turns. Ours: the capture with "
-        "its proof in float64, groups and scores, the threshold solved for a quarter of the "
-        "parameters, the smaller network as a module. Torch-Pruning: pruner with its dependency "
+        f"Random weights (seed 0), one thread, medians of {rounds} rounds after one that is not "
+        "counted; the two take turns. Ours: the capture with its proof in float64, groups and "
+        "scores, the threshold solved for a quarter of the parameters, the smaller network as a "
+        "module. Torch-Pruning: pruner with its dependency "
         f"graph, half of the channels in multiples of {GRANULARITY}, heads listed by hand. Ratio: "
         "our time over theirs. Left: share of the parameters. The curve counts parameters and MACs "
         "at every threshold, groups and scores at hand."
@@ -149,7 +150,7 @@ def _row(subject: Subject, found: Mapping[str, Mapping[str, float]]) -> list[str
 def _missing() -> str:
     """Return why the peer cannot run, empty if it can."""
     try:
-        __import__(THEIRS)
+        import_module(THEIRS)
     except ImportError as problem:
         return f"package {problem.name} is not installed"
     return ""

@@ -48,7 +48,8 @@ class VocOptions(ReaderOptions):
         "list too, else chosen from the training ones.",
     )  # fmt: skip
     test: str = Field(
-        default="", description="List of the test pictures, or several, as in val+test. Empty: "
+        default="",
+        description="List of the test pictures, or several, as in val+test. Empty: "
         "test, or else val.",
     )
     strict: bool = Field(

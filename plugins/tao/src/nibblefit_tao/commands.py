@@ -167,17 +167,31 @@ def spec_back(
 def cache(
     file: Annotated[Path, typer.Argument(help="Calibration cache of TensorRT.")],
     *,
+    model: Annotated[
+        Path | None, typer.Option("--for", help="ONNX model that it must be made for.")
+    ] = None,
+    tensorrt: Annotated[
+        str, typer.Option("--tensorrt", help="Version that must accept it, such as 10.3.0.")
+    ] = "",
     as_json: _Json = False,
 ) -> None:
     """Print what a calibration cache of TensorRT holds: each tensor's scale and range.
 
-    **Example:** `nibblefit tao cache cal.bin`
+    TensorRT uses the cache of another model without a word and skips one of another version;
+    `--for` and `--tensorrt` refuse both.
+
+    **Example:** `nibblefit tao cache cal.bin --for model.onnx --tensorrt 10.3.0`
     """
     from nibblefit.cli.output import write_json, write_line, write_table
     from nibblefit.results import Table
     from nibblefit_tao.calibration.cache import read_cache
+    from nibblefit_tao.calibration.staleness import require_fresh
 
     found = read_cache(file)
+    if tensorrt and model is None:
+        raise InputError("--tensorrt says nothing without a model", hint="add --for model.onnx")
+    if model is not None:
+        require_fresh(found, model, tensorrt)
     ranges = found.ranges()
     if as_json:
         write_json({"header": found.header, "ranges": ranges})

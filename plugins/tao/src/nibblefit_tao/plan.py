@@ -1,4 +1,4 @@
-"""The order of a run: train, prune, retrain, accept or try the next, quantize, compile."""
+"""The order of a run: train, prune, retrain, accept or try the next, train quantized, quantize."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from nibblefit_tao.options import TaoOptions
 
 #: TAO's guide leaves the budget to the user; two points are what its own examples lose.
 DROP_BUDGET = 0.02
+QAT_PHASE = "qat"
 _TRAINED = "evaluate_train"
 _RETRAINED = "evaluate_retrain"
 
@@ -28,6 +29,9 @@ def plan_for(recipe: Recipe, options: TaoOptions) -> Plan:
         )  # fmt: skip
     if options.prune:
         items += _pruning(recipe, options)
+    if options.qat:
+        phase = frozen_mapping({"phase": QAT_PHASE})
+        items += [Step(Stage.TRAIN, "qat", options=phase), _look("evaluate_qat", "qat")]
     items += [
         Step(Stage.QUANTIZE, "quantize"),
         Step(Stage.COMPILE, "compile", needs_reference=True),

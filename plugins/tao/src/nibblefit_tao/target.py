@@ -12,6 +12,7 @@ from nibblefit_tao.options import TaoOptions
 
 if TYPE_CHECKING:
     import typer
+    from torch import nn
 
     from nibblefit.ir.graph import Graph
     from nibblefit.ir.numerics import Numerics
@@ -50,6 +51,20 @@ class Tao:
         from nibblefit.defaults.prepare import prepare
 
         return prepare(run, graph, _numerics(run.options))
+
+    @hookimpl
+    def network(self, run: Run, model: Model) -> nn.Module:
+        """Return the float network, or in phase ``qat`` one with quantization in the loop."""
+        from nibblefit_tao.qat.phase import network_of
+
+        return network_of(run, model)
+
+    @hookimpl
+    def train(self, run: Run, model: Model) -> Model:
+        """Train; after quantized training the ranges it used stay with the model."""
+        from nibblefit_tao.qat.phase import train_model
+
+        return train_model(run, model)
 
     @hookimpl
     def regularize(self, run: Run, model: Model) -> Sequence[TrainingPart]:
