@@ -14,6 +14,7 @@ from nibblefit.nn.capture import capture
 from nibblefit.nn.capture import entry as capture_entry
 from nibblefit.nn.capture.proof import prove_equal
 from nibblefit.nn.capture.stand_ins import StandIns
+from nibblefit.nn.network import Network
 
 Arguments = dict[str, object]
 
@@ -31,7 +32,7 @@ def arguments() -> Arguments:
 
 def stand_in(values: Arguments) -> Tensor:
     """Return what stands in for the convolution."""
-    with StandIns():
+    with StandIns(2):
         found: Tensor = torch.conv2d(**values)  # type: ignore[call-overload]
     return found
 
@@ -124,3 +125,27 @@ def test_a_difference_inside_a_convolution_is_found() -> None:
     """A weight that changes between two calls does not pass."""
     with pytest.raises(UnsupportedError, match="differs from the captured graph"):
         capture(Wrong(), (3, 8, 8))
+
+
+class _OfConstants(nn.Module):
+    """Convolutions of buffers beside those of the input."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.own, self.other = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(3, 4, 1)
+        self.register_buffer("place", torch.rand(count, 3, 6, 6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the input's convolution and a convolved constant."""
+        return self.own(x) + self.other(self.get_buffer("place")).mean(0, keepdim=True)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_convolutions_of_constants_keep_their_values(count: int) -> None:
+    """Positional encodings that pass a convolution become constants of the graph."""
+    torch.manual_seed(0)
+    module = _OfConstants(count).eval()
+    x = torch.rand(2, 3, 6, 6)
+    with torch.no_grad():
+        ours, theirs = Network(capture(module, (3, 6, 6))).eval()(x)[0], module(x)
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)

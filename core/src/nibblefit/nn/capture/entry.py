@@ -49,14 +49,15 @@ def capture(
     shapes = _listed(input_shapes)
     model = _working_copy(_unwrapped(module), name)
     with _float64():
-        with StandIns():
-            graph = _recorded(model, shapes, name)
         inputs = random_inputs(shapes, _BATCH + 1, seed=2)
         try:
-            with StandIns():
+            with StandIns(_BATCH):
+                graph = _recorded(model, shapes, name)
+            with StandIns(_BATCH + 1):
                 _prove(graph, model, inputs, name)
         except UnsupportedError:
             # Only real convolutions can tell whether that is a difference.
+            graph = _recorded(model, shapes, name)
             _prove(graph, model, inputs, name)
     return graph
 

@@ -27,7 +27,19 @@ _TINY = 1e-300
 
 
 class StandIns(TorchFunctionMode):
-    """While active, float64 convolutions compute the stand-in."""
+    """While active, float64 convolutions of a batch compute the stand-in.
+
+    What does not depend on the network's input must keep its value, as it becomes a constant of the
+    graph. Such tensors have no batch axis: one that is as long as the input's by chance is not so
+    in the proof, which uses another size, and then the real convolutions decide.
+
+    Args:
+        batch: Size of the inputs' batch axis.
+    """
+
+    def __init__(self, batch: int) -> None:
+        super().__init__()
+        self._batch = batch
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
@@ -37,7 +49,7 @@ class StandIns(TorchFunctionMode):
         if axes is None:
             return func(*args, **kwargs)
         values = {**_DEFAULTS, **dict(zip(_NAMES, args)), **kwargs}
-        if not _is_plain(values, axes):
+        if not _is_plain(values, axes) or values["input"].shape[0] != self._batch:
             return func(*args, **kwargs)
         try:
             shape = func(**{name: _without_values(value) for name, value in values.items()}).shape
