@@ -93,10 +93,10 @@ def drawing(
     for axes, picture, target, (boxes, labels, scores) in zip(places, pictures, wanted, found):
         _show(axes, picture)
         for box in np.asarray(target["boxes"]).reshape(-1, 4):
-            _box(axes, box, _WANTED, dashed=True)
+            _box(axes, box.tolist(), _WANTED, dashed=True)
         for index in np.flatnonzero(np.asarray(scores) >= LEAST_SCORE).tolist():
             words = f"{names[int(labels[index])]} {float(scores[index]):.2f}"
-            _box(axes, boxes[index], _FOUND, words)
+            _box(axes, np.asarray(boxes[index]).tolist(), _FOUND, words)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-import numpy as np
-
 from nibblefit.ir.graph import FloatConstant, Graph, Node, frozen_mapping
 from nibblefit.ir.ops import WEIGHTED, Op
 from nibblefit.nn.names import FIXED, Names
@@ -97,6 +95,6 @@ def _parts(graph: Graph, concat: Node, norm: Node, constants: dict[str, FloatCon
 
 
 def _share(values: FloatConstant, start: int, end: int) -> FloatConstant:
-    share: FloatConstant = np.ascontiguousarray(values[start:end])
+    share: FloatConstant = values[start:end].copy()
     share.flags.writeable = False
     return share

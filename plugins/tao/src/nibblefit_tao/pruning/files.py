@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,8 @@ def write_pruned(pruned: Pruned, folder: Path) -> list[Path]:
     """Write model.onnx, weights.npz and plan.json; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
-    np.savez(buffer, **pruned.graph.constants)
+    constants: dict[str, Any] = dict(pruned.graph.constants)
+    np.savez(buffer, **constants)
     onnx, weights, plan = (folder / name for name in ("model.onnx", "weights.npz", "plan.json"))
     write_file(onnx, to_onnx(pruned.graph).SerializeToString(deterministic=True))
     write_file(weights, buffer.getvalue())

@@ -34,7 +34,7 @@ def curved(graph: QuantizedGraph, node: QuantizedNode,
     if node.op is Op.SOFTMAX:
         return _softmax(graph, node, codes, step)
     if node.op is Op.TABLE:
-        return _table(graph, node, codes * step)
+        return _table(graph, node, codes.astype(np.float64) * step)
     return _sloped(graph, node, codes, step)
 
 

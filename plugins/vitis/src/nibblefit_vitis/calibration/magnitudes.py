@@ -48,4 +48,5 @@ def folded(histogram: Histogram) -> Magnitudes:
     sizes = counts[HALF_BINS:] + counts[:HALF_BINS][::-1]
     largest = max(abs(histogram.lo), abs(histogram.hi)) if histogram.total else 0.0
     used = min(HALF_BINS, int(largest / histogram.width) + 1)
-    return Magnitudes(np.arange(used + 1) * histogram.width, sizes[:used])
+    edges = np.arange(used + 1, dtype=np.float64) * histogram.width
+    return Magnitudes(edges, sizes[:used])

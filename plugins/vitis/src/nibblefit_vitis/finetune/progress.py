@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -58,14 +59,15 @@ class Progress:
             return
         names = {layer: list(found) for layer, found in self._constants.items()}
         facts = {"key": self._key, "losses": self._losses, "names": names}
-        arrays = {
+        arrays: dict[str, Any] = {
             f"{layer}|{place}": found[constant]
             for layer, found in self._constants.items()
             for place, constant in enumerate(found)
         }
         self._path.parent.mkdir(parents=True, exist_ok=True)
         new = self._path.with_suffix(".new.npz")
-        np.savez(new, **{_FACTS: np.array(json.dumps(facts))}, **arrays)
+        arrays[_FACTS] = np.array(json.dumps(facts))
+        np.savez(new, **arrays)
         new.replace(self._path)
 
 
