@@ -149,7 +149,12 @@ def test_interrupted_run_says_how_to_go_on(ran: Ran) -> None:
     """Ctrl-C in a training: one paragraph, code 130, and the checkpoint stays."""
     words = [sys.executable, "-m", "nibblefit", "train", "r.toml", "--folder", "runs/stop",
              "--set", "train.epochs=500", "--set", "run.threads=1"]  # fmt: skip
-    process = subprocess.Popen(words, cwd=ran.folder, stderr=subprocess.PIPE, text=True)
+    # A shell lets its background jobs, such as a suite started with &, ignore Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = subprocess.Popen(words, cwd=ran.folder, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
     scratch = ran.folder / "runs" / "stop" / "scratch"
     while not any(scratch.rglob("*.ckpt")):
         assert process.poll() is None, "ended before a checkpoint was written"
