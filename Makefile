@@ -33,7 +33,7 @@ setup: $(STAMP)  ## Create .venv with everything installed.
 demo: $(STAMP)  ## Digits, from training to bit-exact MAX78000 files and a report.
 	$(BIN)/nibblefit run examples/digits_maxim.toml --folder runs/demo
 
-test: $(STAMP)  ## The test suite (about four minutes on two cores).
+test: $(STAMP)  ## The test suite (about six minutes on two cores).
 	$(PYTEST) -q --timeout=600
 
 check: $(STAMP)  ## Lint, types, import contracts, generated documents.

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nibblefit.errors import InputError
@@ -39,9 +39,19 @@ def exactly(value: float, mode: RoundMode) -> int:
 
 @pytest.mark.parametrize("mode", RoundMode)
 @given(value=FLOATS | st.integers(-(2**22), 2**22).map(lambda n: n / 2))
+@example(value=2.0**127)
+@example(value=-float(np.finfo(np.float32).max))
 def test_rounding_is_exact_for_every_float32(mode: RoundMode, value: float) -> None:
     """Every finite float32, ties of both signs among them, rounds as its definition says."""
     assert float(rounded(torch.tensor([value]), mode)[0]) == exactly(value, mode)
+
+
+@pytest.mark.parametrize("mode", RoundMode)
+def test_what_is_no_finite_number_stays(mode: RoundMode) -> None:
+    """Infinities and not-a-number come out as they went in."""
+    values = torch.tensor([math.inf, -math.inf, math.nan])
+    assert torch.equal(rounded(values, mode)[:2], values[:2])
+    assert bool(rounded(values, mode)[2].isnan())
 
 
 @pytest.mark.parametrize("mode", RoundMode)

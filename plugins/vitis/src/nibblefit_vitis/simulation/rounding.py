@@ -33,9 +33,9 @@ def _half_even(doubled: Tensor) -> Tensor:
     return doubled.mul_(0.5).round_()
 
 
-#: Rounds finite v when given 2 · v, in place. Names in XIR: DPU_ROUND is half up, STD_ROUND half
-#: away from zero, PY3_ROUND half to even. Source: pytorch_nndct 3.5, codes 2, 3, 6 and 8 of its
-#: kernels.
+#: Rounds v when given 2 · v, in place; 2 · v must be finite. Names in XIR: DPU_ROUND is half up,
+#: STD_ROUND half away from zero, PY3_ROUND half to even. Source: pytorch_nndct 3.5, codes 2, 3, 6
+#: and 8 of its kernels.
 ROUND_DOUBLED: Mapping[RoundMode, Callable[[Tensor], Tensor]] = {
     RoundMode.HALF_UP: _half_up,
     RoundMode.STD_ROUND: _half_away,
@@ -44,8 +44,14 @@ ROUND_DOUBLED: Mapping[RoundMode, Callable[[Tensor], Tensor]] = {
 }
 
 
+#: From here on every value of a type is an integer.
+_WHOLE: Mapping[torch.dtype, float] = {torch.float32: 2.0**23, torch.float64: 2.0**52}
+
+
 def rounded(values: Tensor, mode: RoundMode) -> Tensor:
     """Return values rounded to integers, as floats of the same type; not a number stays."""
     if values.dtype not in (torch.float32, torch.float64):
         values = values.float()
-    return ROUND_DOUBLED[mode](values * 2.0)
+    # Larger values have no fraction; the largest of them cannot be doubled.
+    whole = values.abs() >= _WHOLE[values.dtype]
+    return torch.where(whole, values, ROUND_DOUBLED[mode](values * 2.0))
