@@ -106,6 +106,7 @@ def test_what_cannot_be_read_or_run_is_one_line(  # noqa: PLR0917 - cases
         ({"tensor_bits": 16, "output_feature_16bit_names": ["0"]}, "mixed precision starts"),
         ({"high_resolution_optimization": True, "mixed_precision_factor": 1.5}, "excludes"),
         ({"qat": True, "tensor_bits": 32}, "nothing to train"),
+        ({"weight_clipping": False}, "target: weight_clipping has no effect without"),
     ],
 )  # fmt: skip
 def test_options_of_the_current_target_that_conflict_are_refused(

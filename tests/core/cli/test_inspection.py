@@ -138,6 +138,16 @@ def test_what_names_no_network_is_refused(folder: Path, capsys: pytest.CaptureFi
     assert "names no network" in capsys.readouterr().err
 
 
+def test_a_file_of_an_unknown_format_is_not_asked_for_its_shape(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is wrong is the file, whether a shape is given or not."""
+    Path("net.xyz").write_bytes(b"?")
+    for words in ((), ("--input-shape", "1,8,8")):
+        assert _inspect("net.xyz", *words) == 2
+        assert "'net.xyz', which names no factory" in capsys.readouterr().err
+
+
 def test_totals_carry_limits_and_findings_about_the_whole_network() -> None:
     """A metric's limit stands behind it; a passed finding without layer is a line of its own."""
     metrics = {"words_peak": 3.0, "words_limit": 768.0, "cycles": 1234.0, "free_limit": 7.0}

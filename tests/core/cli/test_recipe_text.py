@@ -47,6 +47,18 @@ def test_toml_values_read_back(value: Any) -> None:
     assert tomli.loads(f"value = {toml_value(value)}")["value"] == value
 
 
+class Nested(BaseModel):
+    """Part of the options below."""
+
+    rate: float = 0.5
+    limit: int | None = None
+
+
+def test_unset_keys_of_tables_are_left_out() -> None:
+    """TOML has no null, and the word None would be read as text."""
+    assert toml_value(Nested()) == "{ rate = 0.5 }"
+
+
 def test_every_key_is_there_with_its_description() -> None:
     """Each key of the schema and of the target appears, after its description."""
     text = recipe_text(INFO, CHOSEN)

@@ -52,6 +52,7 @@ def test_durations(seconds: float | None, text: str) -> None:
     ("name", "value", "text"),
     [("top1", 0.98612, "98.61 %"), ("weight_bytes", 10240.0, "10.0 KiB"),
      ("macs", 1234567.0, "1,234,567"), ("loss", 0.042137, "0.04214"),
+     ("mmac", 405.81, "405.81"), ("mmac", 2130.051, "2,130.05"), ("loss", 1.5e7 + 0.5, "1.5e+07"),
      ("loss", float("nan"), "nan")],
 )  # fmt: skip
 def test_metrics(name: str, value: float, text: str) -> None:

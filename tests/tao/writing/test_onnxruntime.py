@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import pytest
 import torch
@@ -16,7 +14,7 @@ from tests.core.quantization.networks import everything, inputs, sequences
 from tests.core.targets.test_generic import _without_up
 
 from nibblefit.engine import Engine
-from nibblefit.errors import InputError, MismatchError, MissingExtraError
+from nibblefit.errors import MismatchError
 from nibblefit.fixed.formats import IntArray
 from nibblefit.ir.graph import Graph
 from nibblefit.ir.quantized import QuantizedGraph
@@ -24,13 +22,13 @@ from nibblefit.nn.network import Network
 from nibblefit.nn.onnx_export.entry import to_onnx
 from nibblefit.quantization.build import quantize_network
 from nibblefit.quantization.fold import fold
+from nibblefit.quantization.qdq import agreement
+from nibblefit.quantization.qdq.running import run_onnx
 from nibblefit.quantization.qdq.topology import representable, with_topology
 from nibblefit.quantization.qdq.writing import qdq_model
 from nibblefit.quantization.settings import settings
 from nibblefit_tao.numerics import numerics_of
-from nibblefit_tao.writing import comparing
 from nibblefit_tao.writing.comparing import compare
-from nibblefit_tao.writing.running import run_onnx
 from nibblefit_tao.writing.stage import STYLE
 
 DATA = inputs(8, (3, 8, 8))
@@ -106,22 +104,6 @@ def test_an_engine_that_differs_is_an_error(monkeypatch: pytest.MonkeyPatch) -> 
             found = self.engine.run(codes, keep=keep).tensors
             return SimpleNamespace(tensors={n: v + (n == "fc") for n, v in found.items()})
 
-    monkeypatch.setattr(comparing, "Engine", Wrong)
+    monkeypatch.setattr(agreement, "Engine", Wrong)
     with pytest.raises(MismatchError, match="engine and judge differ in tensor"):
         compare(graph, model, {"x": DATA})
-
-
-def test_inputs_that_do_not_fit_are_refused() -> None:
-    """With the message of onnxruntime."""
-    pytest.importorskip("onnxruntime")
-    wrong: npt.NDArray[np.float32] = np.zeros((1, 4, 8, 8), np.float32)
-    with pytest.raises(InputError, match="onnxruntime refuses the model"):
-        run_onnx(made("without_up")[1], {"x": wrong})
-
-
-def test_onnxruntime_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without it, the text says what to install."""
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(MissingExtraError, match="'runtime'") as caught:
-        run_onnx(made("without_up")[1], {"x": DATA})
-    assert "nibblefit-tao[runtime]" in caught.value.hint

@@ -32,7 +32,6 @@ from nibblefit_tao.writing.stage import (
     PER_CHANNEL_KEY,
     STYLE,
     compile_tao,
-    input_shape,
     read_back,
     read_integers,
     tensor_ranges,
@@ -79,11 +78,10 @@ def test_odd_names_survive_every_file(tmp_path: Path) -> None:
     assert set(read_cache(tmp_path / "cal").scales) == set(network.inputs) | set(network.outputs)
     onnx.save(model, str(tmp_path / "m.onnx"))
     require_fresh(read_cache(tmp_path / "cal"), tmp_path / "m.onnx", "10.3.0")
-    for line in commands(network).splitlines():
+    for line in commands(network):
         words = shlex.split(line)
         assert words[0] == "trtexec"
         assert f"--optShapes={ODD}:8x2x4x4" in words
-    assert input_shape(network) == "2x4x4"
 
 
 def test_a_bias_beyond_float32_is_refused() -> None:

@@ -30,7 +30,7 @@ def test_the_input_of_the_layer_loses_half_of_the_missing_bits() -> None:
     (note,) = found.notes
     assert "'two'" in note
     assert "'one.relu'" in note
-    missing = int(note.split("bias is ")[1].split(" bits")[0])
+    missing = int(note.split("bias is ")[1].split(" bit")[0])
     change = {
         name: np.log2(found.graph.tensors[name].format.scale.values()[0]
                       / wide.graph.tensors[name].format.scale.values()[0])

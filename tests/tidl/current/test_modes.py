@@ -84,6 +84,9 @@ def test_devices_have_many_names() -> None:
         {"quantization_scale_type": 0, "qat": True},
         {"mixed_precision_factor": 1.0},
         {"calibration_frames": 0},
+        {"bias_calibration": False},
+        {"accuracy_level": 2, "channel_wise_quantization": True},
+        {"accuracy_level": 9, "quantization_scale_type": 4, "channel_wise_quantization": True},
     ],
 )
 def test_options_that_contradict_are_refused(options: dict[str, object]) -> None:

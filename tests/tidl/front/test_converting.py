@@ -18,6 +18,7 @@ from nibblefit.errors import InputError, RecipeError, UnsupportedError
 from nibblefit.ir.ops import Op
 from nibblefit.ir.quantized import QuantizedGraph
 from nibblefit.nn.onnx_export.entry import to_onnx
+from nibblefit.quantization.qdq.running import run_onnx
 from nibblefit_tidl.configuration.importer import importer_text, parse_importer
 from nibblefit_tidl.configuration.importer_model import RtImport
 from nibblefit_tidl.configuration.provider_model import ProviderOptions
@@ -26,7 +27,6 @@ from nibblefit_tidl.front.convert import with_converters, without_converters
 from nibblefit_tidl.front.cost import HOSTS, Host, cost_table, front_costs
 from nibblefit_tidl.front.numbers import Where, describe, front_numbers
 from nibblefit_tidl.front.preprocessing import Preprocessing, broadcast
-from nibblefit_tidl.qdq.running import run_onnx
 
 GIVEN = Preprocessing((120.0, 110.0, 100.0), (1 / 64, 1 / 32, 1 / 128))
 
@@ -229,6 +229,18 @@ def test_the_command_refuses_in_one_line(
     assert main(["tidl", "front", str(model), *words, "--out", str(out)]) in {2, 4}
     assert reason in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_quantized_models_cannot_be_folded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line instead of one per quantizer."""
+    onnx.save(made("am68a", 4)[1], str(tmp_path / "qdq.onnx"))
+    words = ["tidl", "front", str(tmp_path / "qdq.onnx"), "--mode", "fold"]
+    assert main([*words, "--out", str(tmp_path / "pixels.onnx")]) == 4
+    what, hint = capsys.readouterr().err.splitlines()
+    assert "carries its own quantization" in what
+    assert "--mode convert" in hint
 
 
 def test_the_command_says_where_it_cannot_write(

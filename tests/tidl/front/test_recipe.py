@@ -25,6 +25,7 @@ from nibblefit.ir.float_reference import run_float
 from nibblefit.ir.graph import Graph
 from nibblefit.ir.ops import Op
 from nibblefit.models import Model
+from nibblefit.quantization.qdq.running import run_onnx
 from nibblefit.results import Report
 from nibblefit.run import Run
 from nibblefit.runner.artifact import check_files, check_read_back
@@ -42,7 +43,6 @@ from nibblefit_tidl.front.stage import check_front, integer_run
 from nibblefit_tidl.qdq.comparing import compare
 from nibblefit_tidl.qdq.linting.lint import lint_qdq
 from nibblefit_tidl.qdq.reading import QDQ_TENSORS, read_qdq
-from nibblefit_tidl.qdq.running import run_onnx
 from nibblefit_tidl.qdq.structure import load_qdq
 from nibblefit_tidl.writing.classic_files import write_classic
 from nibblefit_tidl.writing.classic_read_back import read_classic_back

@@ -124,6 +124,14 @@ def test_kernels_and_latency() -> None:
     assert any("other clocks" in f.message for f in other.findings)
 
 
+def test_softmax_runs_on_the_classic_devices() -> None:
+    """It is computed in floating point, but not on the Arm core."""
+    net = Net((3, 8, 8))
+    graph = net.finish(net.add(Op.SOFTMAX, [net.conv(net.x, 4, "a")], "s", axis=1))
+    report = CLASSIC.inspect(graph, "am5749", None)
+    assert [row["verdict"] for row in table(report, "Layers")] == ["runs", "runs"]
+
+
 def test_evaluations_count_the_zeros_of_training() -> None:
     """A model's masks make it faster; what is no model keeps its report."""
     graph, report = classifier(), Report("float model", {"top1": 0.5})

@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from tests.tidl.networks import Net, classifier, samples
 from tests.tidl.qdq.models import MODES, everything, initializer, made, replace
 
+from nibblefit.engine import Engine
 from nibblefit.errors import InputError, MismatchError, MissingExtraError
 from nibblefit.fixed.formats import Rounding
 from nibblefit.fixed.quantize import quantize
 from nibblefit.ir import reference
-from nibblefit_tidl.qdq import comparing
+from nibblefit.quantization.qdq import agreement
+from nibblefit.quantization.qdq.running import run_onnx
 from nibblefit_tidl.qdq.comparing import compare
-from nibblefit_tidl.qdq.running import run_onnx
 
 
 @pytest.mark.parametrize(("part", "kind"), MODES)
@@ -111,7 +112,7 @@ def test_what_follows_a_difference_is_inherited() -> None:
 def test_the_engine_is_checked_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that differs from the judge is an error of its own."""
     graph, model = made("am68a", 4)
-    real = comparing.Engine
+    real = Engine
 
     class Wrong:
         def __init__(self, graph: object) -> None:
@@ -122,7 +123,7 @@ def test_the_engine_is_checked_too(monkeypatch: pytest.MonkeyPatch) -> None:
             tensors = {name: values + (name == "b") for name, values in run.tensors.items()}
             return SimpleNamespace(tensors=tensors)
 
-    monkeypatch.setattr(comparing, "Engine", Wrong)
+    monkeypatch.setattr(agreement, "Engine", Wrong)
     with pytest.raises(MismatchError, match="engine and judge differ in tensor 'b'"):
         compare(graph, model, {"x": samples(classifier(), 1)})
 

@@ -197,6 +197,7 @@ def test_the_readme_explains_files_and_troubles() -> None:
         assert words in text
     few = compiled("tidl", {"calibration_frames": 2}, part="am62a").read("README.md")
     assert "calibration frames are few" in few
+    assert "pixels.json" not in few  # the digits are no 8-bit pictures
     assert "16-bit biases" not in few
 
 

@@ -59,7 +59,8 @@ def inspected(source: str, target: str, part: str, input_shape: tuple[int, ...])
     manager = Manager(plugin)
     formats = manager.model_formats()
     shape = input_shape or stated_shape(source)
-    if not shape and not states_its_shape(source, formats):
+    # Without a colon it is no factory: then the network is missing, not its shape.
+    if not shape and ":" in source and not states_its_shape(source, formats):
         raise InputError(
             f"the shape of one input of {source} is not known",
             hint="add --input-shape, channels first, such as --input-shape 1,28,28, or "

@@ -106,7 +106,9 @@ def toml_value(value: Any) -> str:
     if isinstance(value, (int, float)):
         return repr(value)
     if isinstance(value, Mapping):
-        items = ", ".join(f"{_key(name)} = {toml_value(item)}" for name, item in value.items())
+        # TOML has no null: what is unset is left out.
+        items = ", ".join(f"{_key(name)} = {toml_value(item)}" for name, item in value.items()
+                          if item is not None)  # fmt: skip
         return f"{{ {items} }}" if items else "{}"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(toml_value(item) for item in value)}]"

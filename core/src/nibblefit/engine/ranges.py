@@ -14,6 +14,7 @@ import torch
 
 from nibblefit.fixed import apply, arith
 from nibblefit.fixed.formats import IntArray, Rounding
+from nibblefit.fixed.intervals import divide_exact
 from nibblefit.fixed.steps import (
     Add,
     AddFloat32,
@@ -107,23 +108,8 @@ def corners(operation: Callable[[int, int], int], a: Range, b: Range) -> Range:
     return Range(min(found), max(found))
 
 
-def divide_exactly(value: int, divisor: int, rounding: Rounding) -> int:
-    """Return value / divisor with the stated rounding, for Python integers of any size."""
-    quotient, rest = divmod(value, divisor)
-    missing = divisor - rest
-    up = {
-        Rounding.FLOOR: False,
-        Rounding.TOWARD_ZERO: quotient < 0 and rest != 0,
-        Rounding.HALF_UP: rest >= missing,
-        Rounding.HALF_AWAY: rest > missing or (rest == missing and quotient >= 0),
-        Rounding.HALF_TOWARD_ZERO: rest > missing or (rest == missing and quotient < 0),
-        Rounding.HALF_EVEN: rest > missing or (rest == missing and quotient % 2 == 1),
-    }[rounding]
-    return quotient + int(up)
-
-
 def _divided(values: Range, divisors: Range, rounding: Rounding) -> Range:
-    return corners(lambda x, d: divide_exactly(x, d, rounding), values, divisors)
+    return corners(lambda x, d: divide_exact(x, d, rounding), values, divisors)
 
 
 def _shifted(values: Range, bits: Range, rounding: Rounding) -> Range:

@@ -11,7 +11,9 @@ oneDNN computes ``G(S) = saturate(rint(clip(S·s + b)))`` in float32, rounding t
   every tie, and the ties themselves have moved above the middle, so they go up.
 * floor: the same, less one half.
 * half even: ``e = 0`` (and z even, or ties would change parity).
-* half away and toward zero: as half up and floor, if negative values end in the lower clamp.
+* half toward zero: ``e = −2^−(n+1)``, so that ties go down.
+* Half away, half toward and toward zero (as half up, as above, as floor): only if negative values
+  end in the lower clamp.
 
 Exact in float32 means: all values are multiples of one power of two and below 2^24 of them. Sums
 beyond that zone round, but every operation of G is monotone, so it suffices that F has reached its
@@ -30,8 +32,9 @@ import numpy.typing as npt
 import torch
 
 from nibblefit.engine.onednn import Tail
-from nibblefit.engine.ranges import FLOAT32_EXACT, LIMITS, Range, clamp, divide_exactly
+from nibblefit.engine.ranges import FLOAT32_EXACT, LIMITS, Range, clamp
 from nibblefit.fixed.formats import Rounding
+from nibblefit.fixed.intervals import divide_exact
 from nibblefit.fixed.steps import Add, Clamp, IntParam, Mul, ShiftLeft, ShiftRight, Step, Steps
 
 #: Python integers, one per output channel: no width to overflow.
@@ -124,7 +127,7 @@ class Staircase:
 
         def shifted(bound: Integers) -> Integers:
             pairs = zip(bound, divisors, strict=True)
-            return np.array([divide_exactly(v, d, rounding) for v, d in pairs], dtype=object)
+            return np.array([divide_exact(v, d, rounding) for v, d in pairs], dtype=object)
 
         self._map_bounds(shifted)
 
@@ -142,7 +145,7 @@ class Staircase:
     def value(self, channel: int, total: int) -> int:
         """Return F for one channel and one sum, in exact integers."""
         raw = int(self.multiplier[channel]) * total + int(self.offset[channel])
-        code = divide_exactly(raw, 1 << int(self.shift[channel]), self.rounding)
+        code = divide_exact(raw, 1 << int(self.shift[channel]), self.rounding)
         code += int(self.after[channel])
         lo = None if self.lowest is None else int(self.lowest[channel])
         hi = None if self.highest is None else int(self.highest[channel])

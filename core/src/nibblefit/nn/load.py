@@ -65,28 +65,10 @@ def load_source(
     if isinstance(found, RefusedFormat):
         raise UnsupportedError(f"{file} is {found.summary}, which is not read", hint=found.hint)
     if found is not None:
-        _check_exists(file)
-        if section.fresh:
-            raise InputError(
-                f"model.fresh does not apply to {file}, whose format a plugin reads",
-                hint="leave model.fresh out; model.match = 'by_name' takes what fits",
-            )
-        if weights is not None:
-            _check_exists(weights, "model.weights")
         stated = tuple(section.input_shape)
         request = ModelRequest(file, weights, stated, section.arguments, seed, section.match, told)
-        return found.read(request)
-    module = build_module(section.source, folder, section.arguments)
-    if weights is not None:
-        state = read_state_dict(weights)
-        partly = None if section.match == "all" else told
-        apply_state_dict(module, state, weights, partly, fresh=section.fresh, told=told)
-    if not shape:
-        raise InputError(
-            f"the input shape of network '{section.source}' is not known",
-            hint="state model.input_shape, such as [1, 28, 28] (channels first, no batch axis)",
-        )
-    return capture(module, shape, name=_name(section.source))
+        return _from_plugin(found, request, fresh=bool(section.fresh))
+    return _from_factory(section, folder, weights, shape, told)
 
 
 def format_of(source: str, formats: Formats) -> ModelFormat | RefusedFormat | None:
@@ -126,6 +108,34 @@ def _check_exists(file: Path, key: str = "model.source") -> None:
             f"{kind} {file} does not exist",
             hint=f"correct {key}; relative paths start at the recipe's folder",
         )
+
+
+def _from_plugin(found: ModelFormat, request: ModelRequest, *, fresh: bool) -> Graph:
+    _check_exists(request.source)
+    if fresh:
+        raise InputError(
+            f"model.fresh does not apply to {request.source}, whose format a plugin reads",
+            hint="leave model.fresh out; model.match = 'by_name' takes what fits",
+        )
+    if request.weights is not None:
+        _check_exists(request.weights, "model.weights")
+    return found.read(request)
+
+
+def _from_factory(
+    section: ModelSection, folder: Path, weights: Path | None, shape: Shape, told: list[str]
+) -> Graph:
+    module = build_module(section.source, folder, section.arguments)
+    if weights is not None:
+        state = read_state_dict(weights)
+        partly = None if section.match == "all" else told
+        apply_state_dict(module, state, weights, partly, fresh=section.fresh, told=told)
+    if not shape:
+        raise InputError(
+            f"the input shape of network '{section.source}' is not known",
+            hint="state model.input_shape, such as [1, 28, 28] (channels first, no batch axis)",
+        )
+    return capture(module, shape, name=_name(section.source))
 
 
 def _from_onnx(

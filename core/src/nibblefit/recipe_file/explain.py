@@ -91,6 +91,8 @@ def _sentence(problem: dict[str, Any], location: Location, model: type[BaseModel
         if isinstance(location[-1], int):
             return f"{dotted(location[:-1])} has too few entries{text}"
         return f"{name} is missing{text}"
+    if problem["type"] == "value_error" and _model_at(model, inner) is not None:
+        return f"{name}: {_accepted(problem)}"  # keys of a table that contradict each other
     return f"{name} = {shown(problem['input'])}: expected {_accepted(problem)}{text}"
 
 

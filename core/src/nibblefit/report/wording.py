@@ -24,12 +24,15 @@ def is_share(name: str) -> bool:
 
 
 def metric(name: str, value: float) -> str:
-    """Return a metric in percent with two decimals, as a size or count, or with four digits."""
+    """Return a metric in percent with two decimals, as a size or count, or with four digits.
+
+    From 100 to a million, two decimals stand behind the point: 405.81, 2,130.05.
+    """
     if is_fraction(name) or is_share(name):
         return f"{100 * value:.2f} %"
     if float(value).is_integer() and abs(value) < 2**53:
         return size(int(value)) if name.endswith("_bytes") else f"{int(value):,}"
-    return f"{value:.4g}"
+    return f"{value:,.2f}" if 100 <= abs(value) < 1e6 else f"{value:.4g}"
 
 
 def change(drop: float) -> str:

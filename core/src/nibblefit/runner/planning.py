@@ -145,6 +145,8 @@ def _search_faults(item: Candidates, made: dict[str, Kind]) -> Iterator[str]:
         yield f"search '{item.name}' is judged by '{item.judge}', which is no evaluate step"
     if item.floor is not None:
         yield from _gate_faults(item.floor, made)
+    if item.first_wins and item.prefer:
+        yield f"search '{item.name}' keeps the first that holds its limits, and cannot prefer one"
 
 
 @dataclass(frozen=True, slots=True)

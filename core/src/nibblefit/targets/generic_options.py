@@ -10,7 +10,6 @@ from nibblefit.fixed.formats import Accumulator, Rounding
 from nibblefit.ir.graph import frozen_mapping
 from nibblefit.ir.numerics import (
     BiasRule,
-    Fusion,
     Numerics,
     Requantization,
     RequantRule,
@@ -18,7 +17,7 @@ from nibblefit.ir.numerics import (
     Signedness,
     TensorRule,
 )
-from nibblefit.ir.ops import ELEMENTWISE, MOVERS, WEIGHTED, Op
+from nibblefit.quantization.qdq.layers import FUSIONS, OPERATORS
 
 #: Float training does not depend on the arithmetic, so it is kept when that changes.
 _NOT_TRAINING: dict[str, JsonValue] = {"read_by": ["prepare", "quantize", "compile", "evaluate"]}
@@ -60,22 +59,6 @@ class GenericOptions(BaseModel):
     )
 
 
-#: Bitwise words need one scale for all data, which this target does not have; dropout vanishes.
-_OPERATORS = (
-    (MOVERS | WEIGHTED | ELEMENTWISE)
-    - {Op.OR, Op.XOR, Op.DROPOUT}
-    | {
-        Op.MATMUL, Op.AVG_POOL, Op.GLOBAL_AVG_POOL, Op.CONCAT, Op.RELU, Op.CLIP, Op.LEAKY_RELU,
-        Op.PRELU, Op.ABS, Op.HARD_SIGMOID, Op.HARD_SWISH, Op.SIGMOID, Op.TANH, Op.SOFTMAX,
-        Op.ARGMAX, Op.SCALE_OFFSET, Op.PAD, Op.RESIZE_BILINEAR,
-    }
-)  # fmt: skip
-_HEADS = (Op.CONV, Op.CONV_TRANSPOSE, Op.LINEAR, Op.ADD, Op.SUB, Op.MUL, Op.SCALE_OFFSET)
-_FUSIONS = tuple(
-    Fusion(f"{head.value} + {rectifier.value}", (head, rectifier))
-    for head in _HEADS
-    for rectifier in (Op.RELU, Op.CLIP)
-)
 _OWN = "definition of this target"
 _STATED = (
     "inputs", "activations", "weights", "bias", "accumulator", "requant", "pooling", "fusions",
@@ -115,7 +98,7 @@ def numerics_of(options: GenericOptions) -> Numerics:
             shift_range=(-31, 47 if wide else 31),
         ),
         pooling=options.rounding,
-        fusions=_FUSIONS,
-        operators=frozenset(_OPERATORS),
+        fusions=FUSIONS,
+        operators=OPERATORS,
         sources=frozen_mapping(dict.fromkeys(_STATED, _OWN)),
     )  # fmt: skip

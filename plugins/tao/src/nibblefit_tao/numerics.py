@@ -12,26 +12,16 @@ from nibblefit.fixed.formats import Accumulator, Rounding
 from nibblefit.ir.graph import frozen_mapping
 from nibblefit.ir.numerics import (
     BiasRule,
-    Fusion,
     Numerics,
     Requantization,
     RequantRule,
     ScaleKind,
     TensorRule,
 )
-from nibblefit.ir.ops import ELEMENTWISE, MOVERS, WEIGHTED, Op
+from nibblefit.quantization.qdq.layers import FUSIONS, OPERATORS
 
-_OPERATORS = (MOVERS | WEIGHTED | ELEMENTWISE) - {Op.OR, Op.XOR, Op.DROPOUT} | {
-    Op.MATMUL, Op.AVG_POOL, Op.GLOBAL_AVG_POOL, Op.CONCAT, Op.RELU, Op.CLIP, Op.LEAKY_RELU,
-    Op.PRELU, Op.ABS, Op.HARD_SIGMOID, Op.HARD_SWISH, Op.SIGMOID, Op.TANH, Op.SOFTMAX, Op.ARGMAX,
-    Op.SCALE_OFFSET, Op.PAD, Op.RESIZE_BILINEAR,
-}  # fmt: skip
-_HEADS = (Op.CONV, Op.CONV_TRANSPOSE, Op.LINEAR, Op.ADD, Op.SUB, Op.MUL, Op.SCALE_OFFSET)
-_FUSIONS = tuple(
-    Fusion(f"{head.value} + {rectifier.value}", (head, rectifier))
-    for head in _HEADS
-    for rectifier in (Op.RELU, Op.CLIP)
-)
+#: Steps between zero and the largest magnitude of a tensor: a scale is ``amax / 127``.
+LEVELS = 127
 _GUIDE = "TensorRT developer guide, working with quantized types"
 _STATED = (
     "inputs", "activations", "weights", "bias", "accumulator", "requant", "pooling", "fusions",
@@ -53,7 +43,7 @@ def numerics_of(*, per_channel: bool = True) -> Numerics:
             shift_range=(-31, 31),
         ),
         pooling=Rounding.HALF_EVEN,
-        fusions=_FUSIONS,
-        operators=frozenset(_OPERATORS),
+        fusions=FUSIONS,
+        operators=OPERATORS,
         sources=frozen_mapping(dict.fromkeys(_STATED, _GUIDE)),
     )  # fmt: skip

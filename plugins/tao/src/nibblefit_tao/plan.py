@@ -78,8 +78,13 @@ def _look(name: str, subject: str) -> Step:
 def _candidates(options: TaoOptions) -> dict[str, dict[str, float]]:
     """Return what to try, the smallest network first."""
     if options.ratios:
-        return {f"r{round(1000 * r):03d}": {"target.ratio": r} for r in sorted(options.ratios)}
-    return {
-        f"t{round(1000 * t):03d}": {"target.threshold": t}
-        for t in sorted(options.thresholds, reverse=True)
-    }
+        tried = sorted(set(options.ratios))
+        return {_named("r", ratio): {"target.ratio": ratio} for ratio in tried}
+    tried = sorted(set(options.thresholds), reverse=True)
+    return {_named("t", threshold): {"target.threshold": threshold} for threshold in tried}
+
+
+def _named(letter: str, value: float) -> str:
+    """Return a candidate's name: thousandths, or all digits of what has more of them."""
+    thousandths = round(1000 * value)
+    return f"{letter}{thousandths:03d}" if thousandths / 1000 == value else f"{letter}{value!r}"

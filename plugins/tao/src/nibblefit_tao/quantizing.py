@@ -19,11 +19,10 @@ from nibblefit.quantization.settings import Settings, check_layers, settings
 from nibblefit.quantization.units import units
 from nibblefit.run import Run
 from nibblefit_tao.calibration.formats import calibrated_formats
-from nibblefit_tao.numerics import numerics_of
+from nibblefit_tao.numerics import LEVELS, numerics_of
 from nibblefit_tao.options import TaoOptions
 from nibblefit_tao.qat.deployed import stated_formats
 from nibblefit_tao.qat.ranges import ranges_of
-from nibblefit_tao.qat.rounding import LEVELS
 
 
 def quantize_model(run: Run, model: Model) -> QuantizedGraph:

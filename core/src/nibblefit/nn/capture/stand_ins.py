@@ -27,19 +27,19 @@ _TINY = 1e-300
 
 
 class StandIns(TorchFunctionMode):
-    """While active, float64 convolutions of a batch compute the stand-in.
+    """While active, float64 convolutions of chosen tensors compute the stand-in.
 
-    What does not depend on the network's input must keep its value, as it becomes a constant of the
-    graph. Such tensors have no batch axis: one that is as long as the input's by chance is not so
-    in the proof, which uses another size, and then the real convolutions decide.
+    While a graph is recorded, what does not depend on the network's input must keep its value: it
+    becomes a constant of the graph, whatever its size (``conv(torch.ones_like(x))``). A proof may
+    replace more than the recording did: then both differ, and the real convolutions decide.
 
     Args:
-        batch: Size of the inputs' batch axis.
+        replaces: Whether the convolution of this tensor is replaced.
     """
 
-    def __init__(self, batch: int) -> None:
+    def __init__(self, replaces: Callable[[Tensor], bool]) -> None:
         super().__init__()
-        self._batch = batch
+        self._replaces = replaces
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
@@ -49,7 +49,7 @@ class StandIns(TorchFunctionMode):
         if axes is None:
             return func(*args, **kwargs)
         values = {**_DEFAULTS, **dict(zip(_NAMES, args)), **kwargs}
-        if not _is_plain(values, axes) or values["input"].shape[0] != self._batch:
+        if not _is_plain(values, axes) or not self._replaces(values["input"]):
             return func(*args, **kwargs)
         try:
             shape = func(**{name: _without_values(value) for name, value in values.items()}).shape
@@ -73,37 +73,44 @@ def _without_values(value: Any) -> Any:
 
 
 def _stand_in(values: dict[str, Any], shape: Sequence[int], axes: int) -> Tensor:
-    """Return a number per place, from all channels, times a number per filter, and the bias.
+    """Return two numbers per place, from all channels, times two per filter, and the bias.
 
-    Both are of about the size of the input's values, so that signals neither die out nor grow over
-    many layers.
+    With a single one all channels would be multiples of each other, and a normalization over the
+    channels would hide what comes before. Numbers are of about the size of the input's values, so
+    that signals neither die out nor grow over many layers.
     """
     x, weight, bias = values["input"], values["weight"].detach(), values["bias"]
-    reading, writing, scale = _reduced(weight, int(values["groups"]))
-    places = torch.matmul(reading, x.detach().flatten(2)).reshape(len(x), *x.shape[2:])
+    reading, writing = _reduced(weight, int(values["groups"]))
+    places = torch.matmul(reading, x.detach().flatten(2)).reshape(len(x), 2, *x.shape[2:])
     # Strides leave places out; their mean, weighted place by place, takes part in all others.
-    weights = _numbers(places[0].numel(), 3).reshape(places.shape[1:])
-    whole = (places * weights).flatten(1).mean(dim=1).reshape(-1, *(1,) * axes)
-    for axis, size in enumerate(shape[2:], start=1):
+    weights = _numbers(places[0, 0].numel(), 3).reshape(places.shape[2:])
+    whole = (places * weights).flatten(2).mean(dim=2).reshape(-1, 2, *(1,) * axes)
+    for axis, size in enumerate(shape[2:], start=2):
         index = torch.arange(size) * places.shape[axis] // size
         places = places if size == places.shape[axis] else places.index_select(axis, index)
-    result = (places + whole).unsqueeze(1) * (writing * scale * _settings(values, axes)).reshape(
-        -1, *(1,) * axes
-    )
+    signal = (places + whole).flatten(2)
+    result = torch.matmul(writing * _settings(values, axes), signal).reshape(tuple(shape))
     return result if bias is None else result.add_(bias.detach().reshape(-1, *(1,) * axes))
 
 
-def _reduced(weight: Tensor, groups: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return a number per input channel and one per filter, of length 1 and mean square 1."""
+def _reduced(weight: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+    """Return two numbers per input channel (2, inputs) and two per filter (filters, 2)."""
     taps = torch.matmul(weight.flatten(2), _numbers(weight[0, 0].numel(), 0))
     filters, inputs = taps.shape
     parts = taps.reshape(groups, filters // groups, inputs)
-    reading = torch.einsum("goi,go->gi", parts, _numbers(filters, 1).reshape(groups, -1)).flatten()
-    writing = torch.matmul(taps, _numbers(inputs, 2)) * _numbers(filters, 4)
+    shares = _numbers(2 * filters, 1).reshape(2, groups, -1)
+    reading = torch.einsum("goi,kgo->kgi", parts, shares).flatten(1)
+    mixed = torch.matmul(taps, _numbers(2 * inputs, 2).reshape(inputs, 2))
+    # The sign of all weights cancels in a product of two sums of them: fixed numbers keep it.
+    writing = _sized(mixed * _numbers(2 * filters, 4).reshape(filters, 2))
+    writing = _sized(writing + _numbers(2 * filters, 5).reshape(filters, 2))
     size = reading.norm()
-    return (reading / size.clamp_min(_TINY),
-            writing / writing.square().mean().sqrt().clamp_min(_TINY),
-            1.0 + torch.log1p(size) / 10)  # fmt: skip
+    return reading / size.clamp_min(_TINY), writing * (1.0 + torch.log1p(size) / 10)
+
+
+def _sized(values: Tensor) -> Tensor:
+    """Return values with a mean square of 1."""
+    return values / values.square().mean().sqrt().clamp_min(_TINY)
 
 
 def _settings(values: dict[str, Any], axes: int) -> float:

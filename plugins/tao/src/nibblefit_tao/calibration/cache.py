@@ -20,9 +20,9 @@ import numpy as np
 from nibblefit.errors import InputError
 from nibblefit.ir.graph import frozen_mapping
 from nibblefit.workspace.storage import write_file
+from nibblefit_tao.numerics import LEVELS
 
 ALGORITHMS = ("EntropyCalibration2", "MinMaxCalibration", "EntropyCalibration", "LegacyCalibration")
-LEVELS = 127
 _HEADER = re.compile(r"TRT-(\d{3,7})-(\w+)")
 #: One older code path writes this in place of a header.
 _OLD_HEADER = "1"

@@ -13,8 +13,8 @@ from nibblefit.quantization.ranges import Method
 from nibblefit.quantization.settings import Settings
 from nibblefit.quantization.units import units
 from nibblefit_tao.calibration.magnitudes import BINS, count_magnitudes, entropy_cut
+from nibblefit_tao.numerics import LEVELS
 from nibblefit_tao.qat.deployed import stated_formats
-from nibblefit_tao.qat.rounding import LEVELS
 
 
 def calibrated_formats(graph: Graph, numerics: Numerics, histograms: Mapping[str, Histogram],

@@ -18,9 +18,10 @@ from nibblefit.ir.numerics import Numerics
 from nibblefit.ir.ops import WEIGHTED, Op
 from nibblefit.nn.execute import EXECUTE, IN_TRAINING
 from nibblefit.nn.network import Network
+from nibblefit_tao.numerics import LEVELS
 from nibblefit_tao.qat.deployed import Deployed, deployed
 from nibblefit_tao.qat.places import SOFTMAX_SCALE, places
-from nibblefit_tao.qat.rounding import LEVELS, round_activation, round_weights, scale_of
+from nibblefit_tao.qat.rounding import round_activation, round_weights, scale_of
 
 #: Of the running range. Source: tao_tensorflow1_backend, its QDQ layer.
 DECAY = 0.999

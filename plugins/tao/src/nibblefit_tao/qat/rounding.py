@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-#: Steps between zero and the largest magnitude.
-LEVELS = 127
+from nibblefit_tao.numerics import LEVELS
+
 #: Smallest scale; below it lies float32's resolution of 1 / scale.
 _TINY = 2.0**-100
 

@@ -15,88 +15,40 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from nibblefit.engine import Engine
-from nibblefit.errors import MismatchError
-from nibblefit.fixed.formats import FloatArray, IntArray, Rounding
-from nibblefit.fixed.quantize import quantize
+from nibblefit.fixed.formats import FloatArray, IntArray
 from nibblefit.ir import reference
 from nibblefit.ir.graph import frozen_mapping
 from nibblefit.ir.quantized import QuantizedGraph
+from nibblefit.quantization.qdq.agreement import Agreement, TensorAgreement, judged_codes
+from nibblefit.quantization.qdq.running import run_onnx
 from nibblefit_tao.writing.exact import Exact, exact_results
-from nibblefit_tao.writing.running import run_onnx
 
 
 @dataclass(frozen=True, slots=True)
-class TensorAgreement:
+class TiesOfTensor(TensorAgreement):
     """How the integers of one tensor agree.
 
     Attributes:
-        tensor: Its name.
-        count: Number of integers.
-        differing: Those that differ when both start from the same input.
-        inherited: Those among them that the layer itself did not cause.
         ties: Integers that differ by one from the judge's on the same integers in, because a half
             lies between the results of both.
-        unexplained: All other local differences. An error.
-        farthest: Largest distance of a tied result from its half, in steps.
     """
 
-    tensor: str
-    count: int
-    differing: int = 0
-    inherited: int = 0
     ties: int = 0
-    unexplained: int = 0
-    farthest: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """All tensors, by name, in execution order."""
-
-    tensors: Mapping[str, TensorAgreement]
-
-    @property
-    def total(self) -> TensorAgreement:
-        """Sums over all tensors."""
-        entries = self.tensors.values()
-        return TensorAgreement(
-            "total", sum(e.count for e in entries), sum(e.differing for e in entries),
-            sum(e.inherited for e in entries), sum(e.ties for e in entries),
-            sum(e.unexplained for e in entries), max((e.farthest for e in entries), default=0.0),
-        )  # fmt: skip
-
-    def require_explained(self) -> None:
-        """Raise unless every difference is a rounding tie.
-
-        Raises:
-            MismatchError: Names the tensors that differ otherwise.
-        """
-        bad = [entry for entry in self.tensors.values() if entry.unexplained]
-        if bad:
-            listed = ", ".join(f"'{entry.tensor}' ({entry.unexplained})" for entry in bad)
-            raise MismatchError(
-                f"onnxruntime and the judge differ beyond rounding ties in {listed}",
-                hint="the file does not say what the graph computes: compile again",
-            )
 
 
 def compare(graph: QuantizedGraph, model: onnx.ModelProto,
-            inputs: Mapping[str, npt.NDArray[np.float32]]) -> Agreement:  # fmt: skip
+            inputs: Mapping[str, npt.NDArray[np.float32]]) -> Agreement[TiesOfTensor]:  # fmt: skip
     """Run a QDQ model and its integer graph on the same real inputs and compare all codes.
 
     Raises:
         MismatchError: Engine and judge differ, which must not happen.
         MissingExtraError: onnxruntime is not installed.
     """
-    rounding = Rounding(graph.metadata["input_rounding"])
-    codes = {n: quantize(inputs[n], graph.tensors[n].format, rounding) for n in graph.inputs}
-    judged = reference.run(graph, codes).tensors
-    _check_engine(graph, codes, judged)
+    judged = judged_codes(graph, inputs)
     found = _runtime_codes(graph, model, inputs)
     wanted = exact_results(graph, found, inputs)
     agreed = {
-        name: _classified(name, wanted[name], codes[name], codes[name], found[name])
+        name: _classified(name, wanted[name], judged[name], judged[name], found[name])
         for name in graph.inputs
     }
     tensors = {name: found[name] for name in graph.inputs}
@@ -106,7 +58,8 @@ def compare(graph: QuantizedGraph, model: onnx.ModelProto,
             tensors[name] = found.get(name, alone)
             if name in found:
                 agreed[name] = _classified(name, wanted[name], alone, judged[name], found[name])
-    return Agreement(frozen_mapping(agreed))
+    return Agreement(frozen_mapping(agreed),
+                     frozen_mapping({name: tensors[name] for name in graph.outputs}))  # fmt: skip
 
 
 def _runtime_codes(
@@ -130,17 +83,8 @@ def _runtime_codes(
     return found
 
 
-def _check_engine(graph: QuantizedGraph, codes: Mapping[str, IntArray],
-                  judged: Mapping[str, IntArray]) -> None:  # fmt: skip
-    run = Engine(graph).run(codes, keep="all").tensors
-    for name, values in judged.items():
-        if not np.array_equal(values, run[name]):
-            raise MismatchError(f"engine and judge differ in tensor '{name}'",
-                                hint="please report this network")  # fmt: skip
-
-
 def _classified(name: str, wanted: Exact, local: IntArray, judged: IntArray,
-                found: IntArray) -> TensorAgreement:  # fmt: skip
+                found: IntArray) -> TiesOfTensor:  # fmt: skip
     """Return the counts of one tensor; `local` is the judge fed with onnxruntime's integers."""
     found = found.reshape(judged.shape)
     differs, differing = local != found, judged != found
@@ -149,7 +93,7 @@ def _classified(name: str, wanted: Exact, local: IntArray, judged: IntArray,
     apart = np.abs(np.broadcast_to(wanted.steps, found.shape)[differs] - half)
     slack = np.broadcast_to(wanted.slack, found.shape)[differs]
     ties = (np.abs(local - found)[differs] == 1) & (apart <= slack)
-    return TensorAgreement(
-        name, count, int(differing.sum()), inherited, int(ties.sum()), int((~ties).sum()),
-        float(apart[ties].max(initial=0.0)),
+    return TiesOfTensor(
+        name, count, int(differing.sum()), inherited, int((~ties).sum()),
+        float(apart[ties].max(initial=0.0)), int(ties.sum()),
     )  # fmt: skip

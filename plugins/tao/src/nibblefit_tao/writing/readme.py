@@ -13,55 +13,13 @@ from nibblefit_tao.options import TaoOptions
 
 #: Batch sizes of the engine: least, best, most.
 _BATCHES = (1, 8, 16)
-
-
-def commands(network: Graph) -> str:
-    """Return the command lines, the recommended one first."""
-    name = network.inputs[0]
-    shape = "x".join(map(str, network.shapes[name]))
-    words = ("--minShapes", "--optShapes", "--maxShapes")
-    shapes = " ".join(
-        f"{word}={shlex.quote(f'{name}:{count}x{shape}')}"
-        for word, count in zip(words, _BATCHES, strict=True)
-    )
-    return "\n".join((
-        f"trtexec --onnx=model_int8_qdq.onnx {shapes} --stronglyTyped --saveEngine=model.engine",
-        f"trtexec --onnx=model_int8_qdq.onnx {shapes} --int8 --fp16 --saveEngine=model.engine",
-        (f"trtexec --onnx=model.onnx {shapes} --int8 --fp16 --calib=calibration.cache "
-        "--saveEngine=model.engine"),
-    ))  # fmt: skip
-
-
-def readme(network: Graph, options: TaoOptions, ranges: Mapping[str, float], *,
-           detection: bool, trained: bool = False) -> str:  # fmt: skip
-    """Return the text that lies beside the files.
-
-    Args:
-        network: The folded float network.
-        options: Of the target.
-        ranges: Largest magnitude by tensor.
-        detection: The outputs are a detector's.
-        trained: The ranges come from quantized training.
-    """
-    origin = (
-        "quantized training, so calibrating again would undo part of it"
-        if trained
-        else "training samples; there is no way here to calibrate on noise"
-    )
-    best, older, implicit = commands(network).splitlines()
-    heads = (
-        "The outputs are maps of locations and class scores for each level; anchors, decoding and "
-        "suppression of overlaps run behind the engine. No plugin is needed.\n"
-        if detection
-        else ""
-    )
-    return f"""# {network.name}: files for TensorRT
+_TEXT = """# {name}: files for TensorRT
 
 | file | what it is |
 |---|---|
 | `model_int8_qdq.onnx` | explicit quantizers: the one to deploy; ONNX Runtime runs it too |
 | `model.onnx` | the same network in float, batch norm folded |
-| `calibration.cache` | {len(ranges)} ranges for `model.onnx`, TensorRT {options.tensorrt} |
+| `calibration.cache` | {count} ranges for `model.onnx`, TensorRT {tensorrt} |
 | `tensor_scales.json` | the same ranges as JSON |
 | `labels.txt` | class names in the order of the outputs |
 | `trtexec.txt` | the commands below |
@@ -84,3 +42,51 @@ A cache is skipped without a word if its first line is for another version of Te
 come from {origin}.
 `nibblefit tao cache calibration.cache --for model.onnx` tells whether a cache is stale.
 """
+
+
+def commands(network: Graph) -> tuple[str, str, str]:
+    """Return command lines for TensorRT 10, for 8 and 9, and for a calibration cache."""
+    name = network.inputs[0]
+    shape = "x".join(map(str, network.shapes[name]))
+    words = ("--minShapes", "--optShapes", "--maxShapes")
+    shapes = " ".join(
+        f"{word}={shlex.quote(f'{name}:{count}x{shape}')}"
+        for word, count in zip(words, _BATCHES, strict=True)
+    )
+    return (
+        f"trtexec --onnx=model_int8_qdq.onnx {shapes} --stronglyTyped --saveEngine=model.engine",
+        f"trtexec --onnx=model_int8_qdq.onnx {shapes} --int8 --fp16 --saveEngine=model.engine",
+        (
+            f"trtexec --onnx=model.onnx {shapes} --int8 --fp16 --calib=calibration.cache "
+            "--saveEngine=model.engine"
+        ),
+    )
+
+
+def readme(network: Graph, options: TaoOptions, ranges: Mapping[str, float], *,
+           detection: bool, trained: bool = False) -> str:  # fmt: skip
+    """Return the text that lies beside the files.
+
+    Args:
+        network: The folded float network.
+        options: Of the target.
+        ranges: Largest magnitude by tensor.
+        detection: The outputs are a detector's.
+        trained: The ranges come from quantized training.
+    """
+    origin = (
+        "quantized training, so calibrating again would undo part of it"
+        if trained
+        else "training samples; there is no way here to calibrate on noise"
+    )
+    best, older, implicit = commands(network)
+    heads = (
+        "The outputs are maps of locations and class scores for each level; anchors, decoding and "
+        "suppression of overlaps run behind the engine. No plugin is needed.\n"
+        if detection
+        else ""
+    )
+    return _TEXT.format(
+        name=network.name, count=len(ranges), tensorrt=options.tensorrt, best=best, older=older,
+        implicit=implicit, heads=heads, origin=origin,
+    )  # fmt: skip

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from nibblefit.errors import InputError
-from nibblefit.ir.graph import Graph
 from nibblefit.ir.quantized import QuantizedGraph
 from nibblefit.ir.store import digest
 from nibblefit.nn.onnx_export.entry import to_onnx
@@ -17,8 +16,8 @@ from nibblefit.quantization.qdq.writing import QdqStyle, qdq_model
 from nibblefit.results import Artifact, ArtifactFile
 from nibblefit.run import Run
 from nibblefit.workspace.storage import file_digest, write_file
-from nibblefit_tao.calibration.cache import LEVELS, from_ranges, header
-from nibblefit_tao.numerics import numerics_of
+from nibblefit_tao.calibration.cache import from_ranges, header
+from nibblefit_tao.numerics import LEVELS, numerics_of
 from nibblefit_tao.options import TaoOptions
 from nibblefit_tao.plan import QAT_PHASE
 from nibblefit_tao.writing.readme import commands, readme
@@ -62,7 +61,7 @@ def compile_tao(run: Run, graph: QuantizedGraph) -> Artifact:
         CACHE: from_ranges(ranges, header(options.tensorrt, algorithm)).text().encode(),
         SCALES: (json.dumps({"tensor_scales": ranges}, indent=1) + "\n").encode(),
         LABELS: ("\n".join((["background"] if detection else []) + names) + "\n").encode(),
-        COMMANDS: (commands(network) + "\n").encode(),
+        COMMANDS: ("\n".join(commands(network)) + "\n").encode(),
         README: readme(network, options, ranges, detection=detection, trained=trained).encode(),
     }
     for name, content in contents.items():
@@ -71,7 +70,7 @@ def compile_tao(run: Run, graph: QuantizedGraph) -> Artifact:
         ArtifactFile(ROLES[name], PurePosixPath(name), file_digest(run.folder / name))
         for name in contents
     )
-    notes = {"command": commands(network).splitlines()[0], "tensorrt": options.tensorrt}
+    notes = {"command": commands(network)[0], "tensorrt": options.tensorrt}
     return Artifact(run.recipe.target.name, run.part, digest(graph), files, notes)
 
 
@@ -109,8 +108,3 @@ def _meaning_of(properties: Mapping[str, str]) -> Meaning:
 
 def _is_entropy(run: Run) -> bool:
     return run.recipe.quantize.method == "entropy"
-
-
-def input_shape(network: Graph) -> str:
-    """Return the shape of one input as trtexec writes it, such as ``3x300x300``."""
-    return "x".join(map(str, network.shapes[network.inputs[0]]))

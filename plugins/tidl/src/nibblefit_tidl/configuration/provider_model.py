@@ -14,10 +14,13 @@ from nibblefit_tidl.configuration.fields import Finite, Flag, at_least, one_of
 
 #: What keys of the nested group begin with.
 ADVANCED = "advanced_options:"
+#: Options of that group that only accuracy_level 9 looks at.
+LEVEL_9 = ("activation_clipping", "weight_clipping", "bias_calibration",
+           "channel_wise_quantization")  # fmt: skip
 
 
 def _key(name: str) -> str:
-    """Return the vendor's key of a field; the others are given where the field is."""
+    """Return the vendor's key of a field of the nested group."""
     return f"{ADVANCED}{name}"
 
 
@@ -88,106 +91,92 @@ class GeneralOptions(BaseModel):
 class ProviderOptions(GeneralOptions):
     """Options of a provider; those not given have the provider's default."""
 
+    model_config = ConfigDict(alias_generator=_key)
+
     calibration_frames: Annotated[int, at_least(1)] = Field(
-        default=20, alias=_key("calibration_frames"),
+        default=20,
         description="Calibration frames; at least 10, better 50.",
-    )  # fmt: skip
+    )
     calibration_iterations: Annotated[int, at_least(1, -1)] = Field(
-        default=50, alias=_key("calibration_iterations"),
+        default=50,
         description="Rounds of bias calibration; -1 with quantized training.",
-    )  # fmt: skip
+    )
     quantization_scale_type: Annotated[int, one_of(0, 1, 3, 4)] = Field(
-        default=0, alias=_key("quantization_scale_type"),
+        default=0,
         description="0 symmetric, 1 powers of two, 3 as TFLite, 4 asymmetric with one weight scale "
         "per channel.",
-    )  # fmt: skip
+    )
     output_feature_16bit_names_list: str = Field(
-        default="", alias=_key("output_feature_16bit_names_list"),
+        default="",
         description="Output tensors with 16 bits, commas; their weights follow.",
-    )  # fmt: skip
+    )
     params_16bit_names_list: str = Field(
-        default="", alias=_key("params_16bit_names_list"),
+        default="",
         description="Output tensors whose weights alone have 16 bits.",
-    )  # fmt: skip
+    )
     mixed_precision_factor: Finite = Field(
-        default=-1.0, alias=_key("mixed_precision_factor"),
+        default=-1.0,
         description="Latency that automatic mixed precision may cost, as a factor; -1 off.",
-    )  # fmt: skip
-    activation_clipping: Flag = Field(
-        default=1, alias=_key("activation_clipping"), description="Level 9: clip activations."
     )
-    weight_clipping: Flag = Field(
-        default=1, alias=_key("weight_clipping"), description="Level 9: clip weights."
-    )
-    bias_calibration: Flag = Field(
-        default=1, alias=_key("bias_calibration"), description="Level 9: correct biases."
-    )
+    activation_clipping: Flag = Field(default=1, description="Level 9: clip activations.")
+    weight_clipping: Flag = Field(default=1, description="Level 9: clip weights.")
+    bias_calibration: Flag = Field(default=1, description="Level 9: correct biases.")
     channel_wise_quantization: Flag = Field(
-        default=0, alias=_key("channel_wise_quantization"),
+        default=0,
         description="Level 9: one weight scale per channel in depthwise layers.",
-    )  # fmt: skip
+    )
     prequantized_model: Flag = Field(
-        default=0, alias=_key("prequantized_model"),
+        default=0,
         description="1: the network carries its own quantization (QDQ).",
-    )  # fmt: skip
+    )
     quant_params_proto_path: str = Field(
-        default="", alias=_key("quant_params_proto_path"),
+        default="",
         description="Quantization parameters: written if absent, read if there.",
-    )  # fmt: skip
+    )
     high_resolution_optimization: Flag = Field(
-        default=0, alias=_key("high_resolution_optimization"),
+        default=0,
         description="1: optimize for large inputs.",
-    )  # fmt: skip
+    )
     pre_batchnorm_fold: Flag = Field(
-        default=1, alias=_key("pre_batchnorm_fold"),
+        default=1,
         description="1: a batch norm goes into the convolution behind it.",
-    )  # fmt: skip
+    )
     add_data_convert_ops: Annotated[int, at_least(0, most=3)] = Field(
-        default=0, alias=_key("add_data_convert_ops"),
+        default=0,
         description="Conversion on the accelerator: 0 none (on ARM), 1 input, 2 output, 3 both.",
-    )  # fmt: skip
+    )
     inference_mode: Annotated[int, one_of(0, 1, 2)] = Field(
-        default=0, alias=_key("inference_mode"),
+        default=0,
         description="0 one core, 1 throughput over cores, 2 latency over cores.",
-    )  # fmt: skip
-    num_cores: Annotated[int, at_least(1, most=4)] = Field(
-        default=1, alias=_key("num_cores"), description="Cores in use."
     )
+    num_cores: Annotated[int, at_least(1, most=4)] = Field(default=1, description="Cores in use.")
     max_num_subgraph_nodes: Annotated[int, at_least(1)] = Field(
-        default=864, alias=_key("max_num_subgraph_nodes"), description="Nodes of one part."
+        default=864, description="Nodes of one part."
     )
-    network_name: str = Field(
-        default="Subgraph", alias=_key("network_name"), description="Name in logs."
-    )
+    network_name: str = Field(default="Subgraph", description="Name in logs.")
     c7x_firmware_version: str = Field(
-        default="11_00_00_00", alias=_key("c7x_firmware_version"),
+        default="11_00_00_00",
         description="Firmware that the files are for.",
-    )  # fmt: skip
-    log_file_name: str = Field(default="", alias=_key("log_file_name"), description="Log file.")
+    )
+    log_file_name: str = Field(default="", description="Log file.")
     temp_buffer_dir: str = Field(
         default="/dev/shm",  # noqa: S108 - the provider's own default
-        alias=_key("temp_buffer_dir"), description="Folder for temporary files.",
-    )  # fmt: skip
+        description="Folder for temporary files.",
+    )
     partial_init_during_compile: Flag = Field(
-        default=0, alias=_key("partial_init_during_compile"),
+        default=0,
         description="1: part of the initialization is done at compile time.",
-    )  # fmt: skip
-    batch_mode: Annotated[int, at_least(0)] = Field(
-        default=0, alias=_key("batch_mode"), description="How batches run."
     )
+    batch_mode: Annotated[int, at_least(0)] = Field(default=0, description="How batches run.")
     packetize_mode: Annotated[int, at_least(0)] = Field(
-        default=0, alias=_key("packetize_mode"), description="Packs sparse weights."
+        default=0, description="Packs sparse weights."
     )
-    enable_custom_layers: Flag = Field(
-        default=0, alias=_key("enable_custom_layers"), description="1: layers of your own."
-    )
-    custom_layers_names_list: str = Field(
-        default="", alias=_key("custom_layers_names_list"), description="Names of those layers."
-    )
+    enable_custom_layers: Flag = Field(default=0, description="1: layers of your own.")
+    custom_layers_names_list: str = Field(default="", description="Names of those layers.")
     single_core_layers_names_list: str = Field(
-        default="", alias=_key("single_core_layers_names_list"),
+        default="",
         description="Layers kept on one core.",
-    )  # fmt: skip
+    )
 
     def flat(self) -> dict[str, Any]:
         """Return the options that were given, by the vendor's keys, in the model's order."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 from nibblefit_tidl.configuration.cores import core_remarks
 from nibblefit_tidl.configuration.names import name_remarks, repeated
 from nibblefit_tidl.configuration.problems import Remark
-from nibblefit_tidl.configuration.provider_model import ADVANCED, ProviderOptions
+from nibblefit_tidl.configuration.provider_model import ADVANCED, LEVEL_9, ProviderOptions
 from nibblefit_tidl.devices import Device
 
 #: Fewest calibration frames that the vendor advises.
 FEWEST_FRAMES = 10
-_LEVEL_9 = ("activation_clipping", "weight_clipping", "bias_calibration",
-            "channel_wise_quantization")  # fmt: skip
 _ASYMMETRIC = (3, 4)
 
 
@@ -73,7 +71,7 @@ def _lists(options: ProviderOptions) -> list[Remark]:
 
 def _level(options: ProviderOptions) -> list[Remark]:
     found = []
-    for name in _LEVEL_9:
+    for name in LEVEL_9:
         if name in options.model_fields_set and options.accuracy_level != 9:
             found.append(Remark(
                 _advanced(name), f"{name} has no effect with accuracy_level "

@@ -9,14 +9,13 @@ from __future__ import annotations
 from nibblefit.errors import RecipeError
 from nibblefit.recipe import Recipe
 from nibblefit.results import Finding, Status
+from nibblefit_tidl.configuration.provider_rules import FEWEST_FRAMES
 from nibblefit_tidl.current.modes import mode_of
 from nibblefit_tidl.current.options import TidlOptions
 from nibblefit_tidl.devices import device_named
 
 #: Largest learning rate of quantized training that draws no remark.
 LARGEST_RATE = 1e-3
-#: Fewest frames of bias calibration that draw no remark. Source: edgeai-tidl-tools 11_00_06_00.
-FEWEST_FRAMES = 10
 
 
 def recipe_findings(recipe: Recipe, options: TidlOptions) -> list[Finding]:

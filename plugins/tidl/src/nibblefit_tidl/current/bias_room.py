@@ -59,7 +59,7 @@ class BiasRoom:
             return 0
         if self._trusts or not tensor or layer in self._asked:
             if layer not in self._asked:
-                self._note(layer, excess, f"its weights lose {excess} bits of resolution")
+                self._note(layer, excess, f"its weights lose {_bits(excess)} of resolution")
             self._asked.add(layer)
             return excess
         self._asked.add(layer)
@@ -67,14 +67,18 @@ class BiasRoom:
         self.lowered[tensor] = self.lowered.get(tensor, 0) + share
         self.changed = True
         weights = f" and its weights {excess - share}" if excess > share else ""
-        self._note(layer, excess, f"tensor '{tensor}' loses {share} bits of resolution{weights}")
+        self._note(layer, excess, f"tensor '{tensor}' loses {_bits(share)} of resolution{weights}")
         return excess
 
     def _note(self, layer: str, excess: int, loss: str) -> None:
         self.notes.append(
-            f"layer '{layer}': its bias is {excess} bits too large for the accelerator; {loss}"
+            f"layer '{layer}': its bias is {_bits(excess)} too large for the accelerator; {loss}"
         )
 
     def next_pass(self) -> None:
         """Start over with what was lowered."""
         self.changed = False
+
+
+def _bits(count: int) -> str:
+    return "1 bit" if count == 1 else f"{count} bits"

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, model_validator
 
+from nibblefit_tidl.configuration.provider_model import LEVEL_9
 from nibblefit_tidl.front.options import FrontOptions
 from nibblefit_tidl.sparsity.options import StageOptions
 from nibblefit_tidl.tables.schema import Release
@@ -165,5 +166,20 @@ class TidlOptions(FrontOptions, StageOptions):
             raise ValueError(
                 "qat trains with powers of two (quantization_scale_type 1) or asymmetric (4), not "
                 f"{self.quantization_scale_type}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _single_options_are_looked_at(self) -> TidlOptions:
+        for name in LEVEL_9:
+            default = type(self).model_fields[name].default
+            if getattr(self, name) != default and self.accuracy_level != 9:
+                raise ValueError(
+                    f"{name} has no effect without accuracy_level = 9: set that, or leave it out"
+                )
+        if self.channel_wise_quantization and self.quantization_scale_type == 4:
+            raise ValueError(
+                "channel_wise_quantization has no effect with quantization_scale_type = 4, which "
+                "has one weight scale per channel everywhere: leave it out"
             )
         return self

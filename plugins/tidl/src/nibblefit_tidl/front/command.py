@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nibblefit.errors import InputError, RecipeError, WorkspaceError
+from nibblefit.errors import InputError, RecipeError, UnsupportedError, WorkspaceError
 
 if TYPE_CHECKING:
     import onnx
@@ -28,7 +28,10 @@ def front(  # noqa: PLR0917 - options of a command
         str, typer.Option("--scale", help="Factors behind them, such as 0.017,0.0175,0.0174.")
     ] = "1",
     mode: Annotated[
-        str, typer.Option("--mode", help="fold: into the first layer; convert: nodes in front.")
+        str,
+        typer.Option(
+            "--mode", help="fold: into the first layer of a float model; convert: nodes in front."
+        ),
     ] = "convert",
     border: Annotated[
         str, typer.Option("--border", help="fold: refuse a padded first layer, or pad it.")
@@ -120,11 +123,18 @@ def _made(loaded: onnx.ModelProto, path: Path, given: Preprocessing, mode: str,
     from nibblefit_tidl.front.convert import with_converters
     from nibblefit_tidl.front.folding import Border, fold_front
     from nibblefit_tidl.front.preprocessing import broadcast
+    from nibblefit_tidl.qdq.structure import DEQUANTIZE, QUANTIZE
 
     if mode == "convert":
         return with_converters(loaded, given), "the input is uint8; add_data_convert_ops = 3", 0
     if mode != "fold":
         raise RecipeError(f"--mode {mode} is unknown", hint="use fold or convert")
+    if any(node.op_type in {QUANTIZE, DEQUANTIZE} for node in loaded.graph.node):
+        raise UnsupportedError(
+            f"{path} carries its own quantization, and mean and scale cannot be folded into "
+            "weights that are integers",
+            hint="use --mode convert, or fold into the float model and quantize that",
+        )
     if border not in tuple(Border):
         raise RecipeError(f"--border {border} is unknown", hint=f"use {' or '.join(Border)}")
     folded = fold_front(import_onnx(path), given, Border(border))

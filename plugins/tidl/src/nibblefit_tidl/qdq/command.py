@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from nibblefit.quantization.qdq.agreement import Agreement
     from nibblefit.results import Table
-    from nibblefit_tidl.qdq.comparing import Agreement
+    from nibblefit_tidl.qdq.comparing import ReasonsOfTensor
 
 _Model = Annotated[Path, typer.Argument(help="The QDQ model.", metavar="MODEL.ONNX")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -117,7 +118,7 @@ def _samples(path: Path | None, shape: tuple[int, ...], seed: int,
     return np.asarray(loaded, np.float32)
 
 
-def _table(found: Agreement) -> Table:
+def _table(found: Agreement[ReasonsOfTensor]) -> Table:
     from nibblefit.results import Table
 
     rows = [

@@ -148,7 +148,9 @@ def _judgement(found: Support, site: Site | None, setting: Setting) -> Judgement
         refusal = (found.reason, found.remedy)
     elif not rows:
         refusal = (f"TI's table has no {kept.op.value}", _LIST)
-    verdict = Verdict.REFUSED if refusal[0] else found.verdict
+    # An operator that is computed in floating point here runs on the device, too: what the Arm core
+    # gets is said by the tables alone.
+    verdict = Verdict.REFUSED if refusal[0] else Verdict.RUNS
     return Judgement(found.node, verdict, found.runs_as, rows[0].layer if rows else "", broken,
                      refusal)  # fmt: skip
 

@@ -12,7 +12,7 @@ from nibblefit.ir.graph import Graph
 from nibblefit.quantization.assign import calibrated_tensors
 from nibblefit.quantization.calibrate import observe
 from nibblefit.quantization.units import units
-from nibblefit_tidl.current.advice import FEWEST_FRAMES
+from nibblefit_tidl.configuration.provider_rules import FEWEST_FRAMES
 from nibblefit_tidl.current.modes import Mode, mode_of
 from nibblefit_tidl.current.qat.ranges import ranges_of
 from nibblefit_tidl.current.ranges import Range, activation_ranges

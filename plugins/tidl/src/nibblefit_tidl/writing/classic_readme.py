@@ -126,10 +126,9 @@ def _board(device: ClassicDevice) -> str:
     low, high = device.cmem_mebibytes_per_eve
     return f"""## What goes wrong on the board
 
-* **CMEM is too small.** Each EVE in use takes {low} to {high} MiB of contiguous memory. The
-  {device.name.upper()} has {device.eves}; all together need
-  {device.eves * low} to {device.eves * high} MiB, and the default suffices for two EVEs. Enlarge
-  the CMEM area in the device tree, or use fewer cores.
+* **CMEM is too small.** Each EVE in use takes {low} to {high} MiB of contiguous memory; the
+  {device.name.upper()} has {device.eves}: {device.eves * low} to {device.eves * high} MiB in all.
+  The default suffices for two EVEs. Enlarge the CMEM area in the device tree, or use fewer cores.
 * **A run did not free its memory.** A program that crashed or was killed leaves its buffers
   allocated; the next one stops with an assertion in `malloc_ddr`. Restart the daemon that owns the
   memory, and reboot if that does not help:

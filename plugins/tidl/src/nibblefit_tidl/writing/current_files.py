@@ -54,7 +54,8 @@ def write_current(run: Run, graph: QuantizedGraph) -> Artifact:
     _add_integers(folder, graph)
     left_out = [one for one in made if isinstance(one, NotWritten)]
     folder.add("readme", README, current_readme(network, models, left_out, device, len(frames),
-                                                front=front.front))  # fmt: skip
+                                                front=front.front,
+                                                pictures=pixels is not None))  # fmt: skip
     notes = {
         "command": f"python {SCRIPT} compile {models[-1].name}",
         "part": device.name,

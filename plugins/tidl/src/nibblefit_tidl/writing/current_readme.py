@@ -18,16 +18,16 @@ from nibblefit_tidl.writing.models import NotWritten, WrittenModel
 
 def current_readme(network: Graph, models: Sequence[WrittenModel],
                    left_out: Sequence[NotWritten], device: Device, frames: int, *,
-                   front: Front | None = None) -> str:  # fmt: skip
-    """Return the text."""
+                   front: Front | None = None, pictures: bool = False) -> str:  # fmt: skip
+    """Return the text; with pictures, mean and scale for them are in the folder."""
     return "\n".join((
-        _files(network, models, left_out, device, frames, front=front), _compile(models),
-        _run(models[-1]), _importer(models), _wrong(device),
+        _files(network, models, left_out, device, frames, front=front, pictures=pictures),
+        _compile(models), _run(models[-1], pictures=pictures), _importer(models), _wrong(device),
     ))  # fmt: skip
 
 
 def _files(network: Graph, models: Sequence[WrittenModel], left_out: Sequence[NotWritten],
-           device: Device, frames: int, *, front: Front | None) -> str:  # fmt: skip
+           device: Device, frames: int, *, front: Front | None, pictures: bool) -> str:  # fmt: skip
     rows = []
     for model in models:
         rows += [
@@ -48,15 +48,16 @@ def _files(network: Graph, models: Sequence[WrittenModel], left_out: Sequence[No
     ]
     notes += [f"* There is no `{one.name}.onnx`: {one.reason}." for one in left_out]
     mind = "\n".join(["", *notes, ""]) if notes else ""
-    shape = " x ".join(map(str, network.shapes[network.inputs[0]]))
     kind = "float32" if front is None else "uint8"
+    rows.append(f"| `calibration/` | {frames} training samples as raw {kind}, and their list |")
+    if pictures:
+        rows.append("| `pixels.json` | mean and scale from pixels (0 to 255) to the input |")
+    shape = " x ".join(map(str, network.shapes[network.inputs[0]]))
     return f"""# {network.name} for TIDL on {device.name.upper()} ({device.soc})
 
 | file | what |
 |---|---|
 {chr(10).join(rows)}
-| `calibration/` | {frames} training samples as raw {kind}, and the list of them |
-| `pixels.json` | mean and scale for `--images`, where the data are 8-bit pictures |
 | `run_model.py` | compiles and runs any of the models; `--help` explains it |
 | `integers/` | the integer network as it was evaluated, for nibblefit |
 
@@ -94,15 +95,15 @@ the script says so and runs the network on the CPU instead, which shows that the
 """
 
 
-def _run(model: WrittenModel) -> str:
+def _run(model: WrittenModel, *, pictures: bool) -> str:
+    shown = f"python3 run_model.py run {model.name} --images /path/to/pictures\n" * pictures
     return f"""## Run, on the board
 
 Copy this folder with its artifacts to the board, then:
 
 ```
 python3 run_model.py run {model.name}
-python3 run_model.py run {model.name} --images /path/to/pictures
-```
+{shown}```
 
 `--cpu` runs the same network without TIDL, for comparison; `--save outputs.npz` keeps the outputs.
 """

@@ -1,4 +1,4 @@
-"""Runs QDQ models in onnxruntime, every tensor of codes kept."""
+"""Runs ONNX models in onnxruntime as they stand: graph optimizations off, one thread."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import onnx
 
@@ -15,11 +14,11 @@ from nibblefit.errors import InputError, MissingExtraError
 
 def run_onnx(model: onnx.ModelProto | Path | str, inputs: Mapping[str, npt.NDArray[Any]],
              tensors: Sequence[str] = ()) -> dict[str, npt.NDArray[Any]]:  # fmt: skip
-    """Return outputs and chosen tensors of a model, with graph optimizations off.
+    """Return outputs and chosen tensors of a model, by name.
 
     Args:
         model: The model or its file.
-        inputs: By name.
+        inputs: By name, batch axis first.
         tensors: Further tensors to return, such as outputs of QuantizeLinear.
 
     Raises:
@@ -27,15 +26,15 @@ def run_onnx(model: onnx.ModelProto | Path | str, inputs: Mapping[str, npt.NDArr
         InputError: The model cannot be loaded, or the inputs do not fit it.
     """
     runtime = _runtime()
-    loaded = onnx.load(str(model)) if isinstance(model, Path | str) else model
     watched = onnx.ModelProto()
-    watched.CopyFrom(loaded)
+    watched.CopyFrom(onnx.load(str(model)) if isinstance(model, Path | str) else model)
     known = {value.name for value in watched.graph.output}
-    for name in dict.fromkeys(tensors):
-        if name not in known:
-            watched.graph.output.append(onnx.ValueInfoProto(name=name))
+    watched.graph.output.extend(
+        onnx.ValueInfoProto(name=name) for name in dict.fromkeys(tensors) if name not in known
+    )
     options = runtime.SessionOptions()
     options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
     options.log_severity_level = 3
     try:
         session = runtime.InferenceSession(watched.SerializeToString(), options,
@@ -46,28 +45,13 @@ def run_onnx(model: onnx.ModelProto | Path | str, inputs: Mapping[str, npt.NDArr
         line = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
         raise InputError(
             f"onnxruntime refuses the model: {line}",
-            hint="nibblefit tidl lint says what is wrong with it",
+            hint="write the file again, and give inputs of the network's shape",
         ) from problem
-
-
-def codes_of(model: onnx.ModelProto, inputs: Mapping[str, npt.NDArray[np.float32]],
-             names: Mapping[str, str]) -> dict[str, npt.NDArray[np.int64]]:  # fmt: skip
-    """Return the codes that onnxruntime computes, as int64.
-
-    Args:
-        model: A QDQ model.
-        inputs: Real inputs by name.
-        names: Name in the result → name of a tensor of codes in the model.
-    """
-    found = run_onnx(model, inputs, tuple(names.values()))
-    return {name: found[source].astype(np.int64) for name, source in names.items()}
 
 
 def _runtime() -> Any:
     try:
         import onnxruntime
     except ImportError as problem:
-        raise MissingExtraError(
-            "running ONNX models", "runtime", distribution="nibblefit-tidl"
-        ) from problem
+        raise MissingExtraError("running ONNX models", "runtime") from problem
     return onnxruntime
