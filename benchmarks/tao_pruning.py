@@ -106,10 +106,13 @@ def pruning_race(rounds: int = ROUNDS) -> Section:
                f"curve of {THRESHOLDS} thresholds [s]", "left, ours", "left, theirs")  # fmt: skip
     note = (
         f"Random weights (seed 0), one thread, medians of {rounds} rounds after one that is not "
-        "counted; the two take turns. Ours: the capture with its proof in float64, groups and "
-        "scores, the threshold solved for a quarter of the parameters, the smaller network as a "
-        "module. Torch-Pruning: pruner with its dependency "
-        f"graph, half of the channels in multiples of {GRANULARITY}, heads listed by hand. Ratio: "
+        "counted; the two take turns. Ours: the capture, which copies all weights, follows shapes "
+        "at the full input size and proves the graph in float64 (stand-ins for convolutions, at "
+        "64 to 95 pixels a side); groups and scores, the threshold solved for a quarter of the "
+        "parameters, the smaller network as a module; the given module stays as it is. "
+        "Torch-Pruning: pruner with its dependency graph, for which it runs the network at the "
+        f"full input size, half of the channels in multiples of {GRANULARITY}, heads listed by "
+        "hand; it cuts the given module. Ratio: "
         "our time over theirs. Left: share of the parameters. The curve counts parameters and MACs "
         "at every threshold, groups and scores at hand."
     )

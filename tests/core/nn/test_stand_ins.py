@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 import torch
@@ -106,9 +106,9 @@ def test_other_widths_are_left_alone() -> None:
 class SameSize(nn.Module):
     """A convolution that pads by a word."""
 
-    def __init__(self) -> None:
+    def __init__(self, taps: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(4, 3, 3, 3))
+        self.weight = nn.Parameter(torch.randn(4, 3, taps, taps))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the convolution with padding 'same', which the graph writes as numbers."""
@@ -119,9 +119,12 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Count how often a graph is proved."""
     calls: list[int] = []
 
-    def prove(graph: Graph, inputs: Sequence[Tensor], expected: Sequence[Tensor]) -> None:
+    def prove(
+        graph: Graph, inputs: Sequence[Tensor], expected: Sequence[Tensor],
+        taken_over: Mapping[str, Tensor],
+    ) -> None:  # fmt: skip
         calls.append(1)
-        prove_equal(graph, inputs, expected)
+        prove_equal(graph, inputs, expected, taken_over)
 
     monkeypatch.setattr(capture_entry, "prove_equal", prove)
     return calls
@@ -130,12 +133,14 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_real_convolutions_decide_where_the_stand_in_differs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One proof for plain settings; two where the graph writes a convolution in other words."""
+    """One proof for plain settings; three where the graph needs more than a convolution."""
     calls = counted(monkeypatch)
     capture(nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU()), (3, 8, 8))
     assert len(calls) == 1
-    capture(SameSize(), (3, 8, 8))
-    assert len(calls) == 3
+    capture(SameSize(3), (3, 8, 8))
+    assert len(calls) == 2
+    capture(SameSize(4), (3, 8, 8))  # pads the end by one more than the begin
+    assert len(calls) == 5
 
 
 class Wrong(nn.Module):

@@ -155,6 +155,6 @@ def networks(draw: st.DrawFn, max_steps: int = 10) -> Graph:
     """Return a random network over 3 x 6 x 6 images."""
     net = Drawer(draw)
     net.tensors.append(dense(net, "x"))
-    for _ in range(draw(st.integers(1, max_steps))):
+    for _ in range(draw(st.integers(3, max_steps))):
         net.grow()
     return net.finish()

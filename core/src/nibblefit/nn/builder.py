@@ -38,8 +38,9 @@ class GraphBuilder:
         return name
 
     def add_constant(
-        self, wanted: str, value: npt.ArrayLike, *, fixed: bool = False, reserved: bool = False
-    ) -> str:
+        self, wanted: str, value: npt.ArrayLike, *, fixed: bool = False, reserved: bool = False,
+        owned: bool = False,
+    ) -> str:  # fmt: skip
         """Add a constant and return its name, which ends in ``:fixed`` if it is not trained.
 
         Args:
@@ -47,11 +48,12 @@ class GraphBuilder:
             value: Kept as float32 where that is exact.
             fixed: Not trained.
             reserved: The name was given to `reserve` for this constant.
+            owned: `value` is a read-only array that nobody else writes to: it is not copied.
         """
         if fixed and not wanted.endswith(FIXED):
             wanted += FIXED
         name = wanted if reserved else self._names.claim(wanted)
-        self.constants[name] = frozen(value)
+        self.constants[name] = np.asarray(value) if owned else frozen(value)
         return name
 
     def add(
@@ -128,6 +130,10 @@ def _live(nodes: Sequence[Node], outputs: Sequence[str]) -> tuple[Node, ...]:
 
 def frozen(value: npt.ArrayLike) -> FloatConstant:
     """Return a read-only copy: float32 if every value survives that, else float64."""
+    if isinstance(value, np.ndarray) and value.dtype == np.float32:
+        copied: FloatConstant = value.copy()
+        copied.flags.writeable = False
+        return copied
     exact = np.asarray(value, dtype=np.float64)
     with np.errstate(over="ignore"):
         single = exact.astype(np.float32)

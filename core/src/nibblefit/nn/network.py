@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from nibblefit.errors import InputError
-from nibblefit.ir.graph import FloatConstant, Graph
-from nibblefit.nn.execute import EXECUTE, IN_TRAINING
+from nibblefit.ir.graph import FloatConstant, Graph, Node
+from nibblefit.nn.execute import outputs_of
 from nibblefit.nn.names import trainable
 
 #: torch forbids dots in parameter names, so ``stem.conv.weight`` becomes ``stem/conv/weight``;
@@ -37,7 +37,7 @@ class Network(nn.Module):
         self._graph = graph
         self._keys: dict[str, str] = {}
         self._names: dict[str, str] = {}
-        self._last_use = _last_uses(graph)
+        self._last_use = graph.last_uses()
         trained = trainable(graph)
         for name, value in graph.constants.items():
             key = self._register_key(name)
@@ -90,14 +90,7 @@ class Network(nn.Module):
             values = [
                 self.constant(name) if name in self._keys else tensors[name] for name in node.inputs
             ]
-            if node.op in IN_TRAINING:
-                result: Tensor | tuple[Tensor, ...] = IN_TRAINING[node.op](
-                    node.attributes, values, self.training
-                )
-            else:
-                result = EXECUTE[node.op](node.attributes, values)
-            outputs = result if isinstance(result, tuple) else (result,)
-            tensors.update(zip(node.outputs, outputs))
+            tensors.update(_computed(node, values, self.training))
             if not keep_all:
                 for name in self._last_use[position]:
                     del tensors[name]
@@ -115,7 +108,8 @@ class Network(nn.Module):
             if tuple(x.shape[1:]) != expected or x.dim() != len(expected) + 1:
                 raise InputError(
                     f"input '{name}' of network '{self._graph.name}' has shape "
-                    f"{tuple(x.shape)}; expected (batch, {', '.join(map(str, expected))})"
+                    f"{tuple(x.shape)}; expected (batch, {', '.join(map(str, expected))})",
+                    hint="network and data have to agree: change one of them",
                 )
         return inputs
 
@@ -126,6 +120,31 @@ class Network(nn.Module):
         )
 
 
+def evaluate(
+    graph: Graph, constants: Mapping[str, Tensor], inputs: Sequence[Tensor]
+) -> tuple[Tensor, ...]:
+    """Return the outputs of a graph with given constants, in evaluation mode.
+
+    Args:
+        graph: The graph.
+        constants: All its constants, in the width of the inputs.
+        inputs: In any size that the operators take.
+    """
+    tensors = {**constants, **dict(zip(graph.inputs, inputs, strict=True))}
+    for node, over in zip(graph.nodes, graph.last_uses()):
+        values = [tensors[name] for name in node.inputs]
+        tensors.update(_computed(node, values, training=False))
+        for name in over:
+            del tensors[name]
+    return tuple(tensors[name] for name in graph.outputs)
+
+
+def _computed(
+    node: Node, values: Sequence[Tensor], training: bool
+) -> Iterator[tuple[str, Tensor]]:  # fmt: skip
+    return zip(node.outputs, outputs_of(node, values, training=training))
+
+
 def _array(tensor: Tensor) -> FloatConstant:
     values = tensor.detach().cpu()
     array: FloatConstant = (
@@ -133,15 +152,3 @@ def _array(tensor: Tensor) -> FloatConstant:
     )
     array.flags.writeable = False
     return array
-
-
-def _last_uses(graph: Graph) -> list[list[str]]:
-    """Return, for every node, the tensors that nobody needs after it."""
-    last: dict[str, int] = {}
-    for position, node in enumerate(graph.nodes):
-        last.update(dict.fromkeys((*node.inputs, *node.outputs), position))
-    freed: list[list[str]] = [[] for _ in graph.nodes]
-    for name, position in last.items():
-        if name not in graph.outputs and name not in graph.constants:
-            freed[position].append(name)
-    return freed

@@ -15,20 +15,27 @@ class Classes:
     """Ids of channels, joined into classes; the smallest id names a class."""
 
     def __init__(self) -> None:
-        self._parents = [KEPT]
+        self._parents: Ids = np.zeros(1, dtype=np.int64)
+        self._count = 1
 
     def fresh(self, count: int) -> Ids:
         """Return new ids, each a class of its own."""
-        start = len(self._parents)
-        self._parents.extend(range(start, start + count))
-        return np.arange(start, start + count)
+        start, self._count = self._count, self._count + count
+        if self._count > len(self._parents):
+            more = np.arange(len(self._parents), 2 * self._count)
+            self._parents = np.concatenate([self._parents, more])
+        return np.arange(start, self._count)
 
     def join(self, a: Ids, b: Ids) -> None:
         """Join ids pairwise; both have the same length."""
-        for one, other in set(zip(a.tolist(), b.tolist(), strict=True)):
-            first, second = self._root(one), self._root(other)
-            if first != second:
-                self._parents[max(first, second)] = min(first, second)
+        if a.shape != b.shape:
+            raise ValueError(f"ids of shapes {a.shape} and {b.shape} cannot be joined pairwise")
+        one, other = self.of(a), self.of(b)
+        while (differ := one != other).any():
+            one, other = one[differ], other[differ]
+            # Where a class meets several at once the smallest wins; the rest meet it next time.
+            np.minimum.at(self._parents, np.maximum(one, other), np.minimum(one, other))
+            one, other = self.of(one), self.of(other)
 
     def join_rows(self, ids: Ids) -> None:
         """Join all ids of each column: the rows of a matrix become the same classes."""
@@ -41,13 +48,12 @@ class Classes:
 
     def of(self, ids: Ids) -> Ids:
         """Return the class of every id."""
-        unique, places = np.unique(ids, return_inverse=True)
-        roots = np.array([self._root(one) for one in unique.tolist()], dtype=np.int64)
-        return roots[places].reshape(ids.shape)
-
-    def _root(self, one: int) -> int:
         parents = self._parents
-        while parents[one] != one:
-            parents[one] = parents[parents[one]]
-            one = parents[one]
-        return one
+        found = parents[ids]
+        while True:
+            above = parents[found]
+            if np.array_equal(above, found):
+                break
+            found = above
+        parents[ids] = found
+        return found

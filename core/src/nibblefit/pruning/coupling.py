@@ -93,7 +93,7 @@ def couple(graph: Graph) -> Coupling:
         RULES[node.op](trace, node)
     for name in graph.outputs:
         trace.classes.keep(trace.channels(name).ids)
-    of = trace.classes.of
+    of = _Once(trace.classes)
     slots = {slot: of(ids) for slot, ids in trace.slots.items()}
     tensors = {n: Channels(c.axis, of(c.ids)) for n, c in trace.tensors.items()}
     tensors |= {n: Channels(0, of(trace.channels(n).ids)) for n in graph.inputs}
@@ -105,15 +105,31 @@ def couple(graph: Graph) -> Coupling:
                     frozen_mapping(trace.reasons))  # fmt: skip
 
 
+class _Once:
+    """Classes of arrays of ids, which many tensors and constants share: one array for each."""
+
+    def __init__(self, classes: Classes) -> None:
+        self._classes = classes
+        self._found: dict[int, tuple[Ids, Ids]] = {}
+
+    def __call__(self, ids: Ids) -> Ids:
+        if id(ids) not in self._found:
+            # The ids are held too, so that no other array can get their identity.
+            self._found[id(ids)] = ids, self._classes.of(ids)
+        return self._found[id(ids)][1]
+
+
 def _groups(filters: list[Filters]) -> tuple[Group, ...]:
     """Join filters that share a class that may be removed."""
     joined = Classes()
-    first: dict[int, int] = {}
     nodes = joined.fresh(len(filters))
+    first = np.full(1 + max((int(one.classes.max(initial=KEPT)) for one in filters), default=0), -1)
     for index, one in enumerate(filters):
-        for found in np.unique(one.classes[one.classes != KEPT]).tolist():
-            other = first.setdefault(found, index)
-            joined.join(nodes[[index]], nodes[[other]])
+        own = one.classes[one.classes != KEPT]
+        others = first[own]
+        first[own[others < 0]] = index
+        met = others[others >= 0]
+        joined.join(np.full(len(met), nodes[index]), nodes[met])
     roots = joined.of(nodes)
     groups = []
     for root in dict.fromkeys(roots.tolist()):

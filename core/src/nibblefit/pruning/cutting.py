@@ -33,7 +33,11 @@ class Cut:
 
     def stays(self, classes: Ids) -> npt.NDArray[np.bool_]:
         """Return which entries of an array of classes stay."""
-        return ~np.isin(classes, self.removed)
+        if not len(self.removed) or not classes.size:
+            return np.ones(classes.shape, dtype=np.bool_)
+        stay = np.ones(1 + max(int(self.removed[-1]), int(classes.max())), dtype=np.bool_)
+        stay[self.removed] = False
+        return stay[classes]
 
     def kept(self, constant: str, axis: int) -> Ids:
         """Return the indices of a constant's axis that stay, ascending."""
@@ -157,19 +161,19 @@ def masked(what: Cut) -> Graph:
 
 def _without(value: FloatConstant, axis: int, stays: npt.NDArray[np.bool_]) -> FloatConstant:
     shape = tuple(-1 if one == axis else 1 for one in range(value.ndim))
-    return _frozen(value * stays.reshape(shape).astype(value.dtype))
+    product: FloatConstant = value * stays.reshape(shape).astype(value.dtype)
+    product.flags.writeable = False
+    return product
 
 
-def _smaller(what: Cut, name: str, value: FloatConstant) -> FloatConstant:
+def _smaller(what: Cut, name: str, whole: FloatConstant) -> FloatConstant:
+    value = whole
     for axis in range(value.ndim):
         slot = what.coupling.slots.get((name, axis))
         if slot is not None and not (stays := what.stays(slot)).all():
-            value = value.compress(stays, axis=axis)
-    return _frozen(value)
-
-
-def _frozen(value: FloatConstant) -> FloatConstant:
-    value = value.copy()
+            value = value.take(np.flatnonzero(stays), axis=axis)
+    if value is whole and whole.flags.writeable:
+        value = whole.copy()
     value.flags.writeable = False
     return value
 

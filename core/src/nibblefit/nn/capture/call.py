@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nibblefit.ir.graph import Shape
 from nibblefit.ir.ops import Op
+from nibblefit.nn.capture.weights import Values
 from nibblefit.nn.problems import Refused
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Call:
                 )
             return name
         if isinstance(value, Tensor):
-            array = self._without_batch(value, rank)
+            array = self._without_batch(self._recorder.weights.values(value), rank)
             fixed = None if self._recorder.weights.is_registered(value) else True
             return self._enter(value, array, "value", fixed=fixed)
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -104,8 +105,7 @@ class Call:
         builder = self._recorder.builder
         return builder.add_constant(self.inside(word), value, fixed=True)
 
-    def _without_batch(self, value: Tensor, rank: int) -> npt.NDArray[np.float64]:
-        array = _array(value)
+    def _without_batch(self, array: Values, rank: int) -> Values:
         if array.ndim > rank:
             raise Refused(f"a constant of shape {array.shape} has more axes than the activation")
         if array.ndim < rank:
@@ -114,7 +114,7 @@ class Call:
             raise Refused(
                 f"a constant of shape {array.shape} differs along the batch axis", _BATCH_HINT
             )
-        first: npt.NDArray[np.float64] = array[0]
+        first: Values = array[0]
         return first
 
     def weight(
@@ -123,12 +123,12 @@ class Call:
         """Return the constant behind a layer's weight, bias or slope."""
         if not isinstance(value, Tensor) or self.is_activation(value):
             raise Refused(f"its {word} is computed from the input", _NO_WEIGHT)
-        array = _array(value)
+        array = self._recorder.weights.values(value)
         form = "transposed" if transposed else ""
         return self._enter(value, array.T if transposed else array, word, form=form, fixed=fixed)
 
     def _enter(
-        self, tensor: Tensor, value: npt.NDArray[np.float64], word: str, *, form: str = "",
+        self, tensor: Tensor, value: Values, word: str, *, form: str = "",
         fixed: bool | None = None,
     ) -> str:  # fmt: skip
         otherwise = self.inside(word)
@@ -147,9 +147,3 @@ class Call:
         if index == 0:
             raise Refused("it works across the batch axis", _BATCH_HINT)
         return index
-
-
-def _array(value: Tensor) -> npt.NDArray[np.float64]:
-    """Return a tensor's values; the graph copies what it keeps."""
-    array: npt.NDArray[np.float64] = value.detach().cpu().double().numpy()
-    return array

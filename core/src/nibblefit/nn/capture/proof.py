@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from nibblefit.errors import UnsupportedError
 from nibblefit.ir.graph import Graph
-from nibblefit.nn.network import Network
+from nibblefit.nn.network import evaluate
 
 #: Largest difference between graph and module, relative to the largest output value.
 TOLERANCE = 1e-9
@@ -20,13 +21,27 @@ _HINT = (
 )
 
 
-def prove_equal(graph: Graph, inputs: Sequence[Tensor], expected: Sequence[Tensor]) -> None:
+def prove_equal(
+    graph: Graph, inputs: Sequence[Tensor], expected: Sequence[Tensor],
+    taken_over: Mapping[str, Tensor] | None = None,
+) -> None:  # fmt: skip
     """Compare the graph with what the module gave for the same float64 inputs.
+
+    Args:
+        graph: The graph.
+        inputs: Of another batch size than the recorded ones.
+        expected: The module's outputs.
+        taken_over: Constants that are used as they are, by name; all others in float64.
 
     Raises:
         UnsupportedError: They differ; names the output and the difference.
     """
-    found = Network(graph, dtype=torch.float64).eval()(*inputs)
+    given = taken_over or {}
+    constants = {
+        name: given[name] if name in given else torch.tensor(np.asarray(value)).double()
+        for name, value in graph.constants.items()
+    }
+    found = evaluate(graph, constants, inputs)
     for name, one, other in zip(graph.outputs, found, expected):
         if one.shape != other.shape:
             raise UnsupportedError(

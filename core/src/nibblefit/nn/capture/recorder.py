@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from nibblefit.ir.ops import Op
 from nibblefit.nn.builder import GraphBuilder
 from nibblefit.nn.capture.call import Call, Handler
 from nibblefit.nn.capture.functions import function_name
+from nibblefit.nn.capture.handlers import HANDLERS
 from nibblefit.nn.capture.paths import ModulePath
 from nibblefit.nn.capture.refusal import (
     KNOWN,
@@ -24,8 +25,10 @@ from nibblefit.nn.capture.refusal import (
     VALUES_HINT,
     VALUES_REASON,
 )
+from nibblefit.nn.capture.shapes_only import MAKES_CONSTANT
+from nibblefit.nn.capture.tensors import tensors_in
 from nibblefit.nn.capture.weights import Weights
-from nibblefit.nn.capture.widths import SAME_VALUES, in_full_width, narrows
+from nibblefit.nn.capture.widths import SAME_VALUES, Evaluate, in_full_width, narrows
 from nibblefit.nn.integers import INTEGER_TYPES, ROUNDINGS, Word, followed, rounded
 from nibblefit.nn.problems import Problem, Refused
 
@@ -42,10 +45,6 @@ _METADATA = frozenset({
     "storage_offset", "is_inference", "is_signed", "is_same_size", "has_names", "dim_order",
     "data_ptr", "type",
 })  # fmt: skip
-#: Fresh tensors whose values do not depend on the activation they are shaped after.
-_MAKES_CONSTANT = frozenset({
-    "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full", "new_tensor",
-})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +56,19 @@ class Tracked:
 
 
 class Recorder(TorchFunctionMode):
-    """Records calls into a builder; collects every problem instead of stopping at the first."""
+    """Records calls into a builder; collects every problem instead of stopping at the first.
+
+    Args:
+        builder: Grows the graph.
+        weights: The module's constants.
+        path: Where the forward pass is.
+        batch: Batch size of the recorded inputs.
+        evaluate: Computes the calls.
+    """
 
     def __init__(
-        self, builder: GraphBuilder, weights: Weights, path: ModulePath,
-        handlers: Mapping[str, Handler], batch: int,
+        self, builder: GraphBuilder, weights: Weights, path: ModulePath, batch: int,
+        evaluate: Evaluate,
     ) -> None:  # fmt: skip
         super().__init__()
         self.builder = builder
@@ -69,7 +76,7 @@ class Recorder(TorchFunctionMode):
         self.path = path
         self.batch = batch
         self.problems: list[Problem] = []
-        self._handlers = handlers
+        self._evaluate = evaluate
         self._tracked: dict[int, Tracked] = {}
         self._words: dict[int, Word] = {}
 
@@ -87,34 +94,38 @@ class Recorder(TorchFunctionMode):
     ) -> Any:  # fmt: skip
         kwargs = kwargs or {}
         name = function_name(func)
-        used = [t for t in _tensors((args, kwargs)) if id(t) in self._tracked]
+        used = [t for t in tensors_in((args, kwargs)) if id(t) in self._tracked]
+        if name in SAME_VALUES and used and args and args[0] is not used[0]:
+            # A constant takes over an activation's width, as in ``offset.to(x)``.
+            bare = torch.empty(0, dtype=used[0].dtype)
+            args, used = (args[0], *(bare if a is used[0] else a for a in args[1:])), []
         if not used:
             if name in SAME_VALUES:
-                return in_full_width(func, args, kwargs)
+                return in_full_width(func, args, kwargs, self._evaluate)
             if name in RANDOM:
                 self._refuse(name, "it draws random numbers",
                              "use nn.Dropout, or move the noise into augmentation")  # fmt: skip
-            return func(*args, **kwargs)
+            return self._evaluate(func, args, kwargs)
         if self._makes_word(name, used):
             return self._followed(func, name, used, args, kwargs)
         if name in SAME_VALUES:
             return self._same_values(func, name, used[0], args, kwargs)
         versions = [_version(t) for t in used]
-        result = func(*args, **kwargs)
+        result = self._evaluate(func, args, kwargs)
         changed = [t for t, version in zip(used, versions) if _version(t) != version]
         names = [self._tracked[id(t)].name for t in used]
         self._mark_stale(changed)
-        if changed and not any(True for _ in _tensors(result)):
+        if changed and not any(True for _ in tensors_in(result)):
             self._refuse(name, "it writes into a tensor", "use slices (x[:, a:b]) and torch.cat")
             for tensor in changed:
                 self.track(tensor, UNKNOWN)
             return result
-        if name in _MAKES_CONSTANT or self._is_metadata(name, result):
+        if name in MAKES_CONSTANT or self._is_metadata(name, result):
             return result
         if any(id(result) == id(t) for t in used) and not changed:
             result = result.view_as(result)  # an unchanged input must keep its own name
         made = self._recorded(name, names, result, changed, (args, kwargs))
-        for output, made_name in zip(_tensors(result), made):
+        for output, made_name in zip(tensors_in(result), made):
             self.track(output, made_name)
         return result
 
@@ -129,8 +140,8 @@ class Recorder(TorchFunctionMode):
         self, func: Callable[..., Any], name: str, used: Sequence[Tensor], args: Any, kwargs: Any
     ) -> Any:
         """Follow whole numbers until they are an activation again; see `integers`."""
-        is_same = name in SAME_VALUES
-        result = in_full_width(func, args, kwargs) if is_same else func(*args, **kwargs)
+        compute = in_full_width if name in SAME_VALUES else _passed_on
+        result = compute(func, args, kwargs, self._evaluate)
         if not isinstance(result, Tensor) or any(result is t for t in used):
             self._refuse(name, VALUES_REASON, VALUES_HINT)
             return result
@@ -167,7 +178,7 @@ class Recorder(TorchFunctionMode):
     def _same_values(
         self, func: Callable[..., Any], name: str, x: Tensor, args: Any, kwargs: Any
     ) -> Any:
-        result = func(*args, **kwargs)
+        result = self._evaluate(func, args, kwargs)
         if not isinstance(result, Tensor):
             self._is_metadata(name, result)  # such as float(x), or x.type() without arguments
             return result
@@ -185,7 +196,7 @@ class Recorder(TorchFunctionMode):
         if name in READS_VALUES and not isinstance(result, Tensor):
             self._refuse(name, VALUES_REASON, VALUES_HINT)
             return True
-        if any(True for _ in _tensors(result)):
+        if any(True for _ in tensors_in(result)):
             return False
         if name not in _METADATA and not name.startswith("."):
             self._refuse(name, "its result is not a tensor", VALUES_HINT)
@@ -196,7 +207,7 @@ class Recorder(TorchFunctionMode):
         arguments: tuple[Any, Any],
     ) -> tuple[str, ...]:  # fmt: skip
         """Return the names of the results; unknown where the call is refused."""
-        outputs = list(_tensors(result))
+        outputs = list(tensors_in(result))
         unknown = (UNKNOWN,) * len(outputs)
         if STALE in names:
             self._refuse(
@@ -205,7 +216,7 @@ class Recorder(TorchFunctionMode):
             )  # fmt: skip
             return unknown
         if UNKNOWN in names:
-            if name not in self._handlers:
+            if name not in HANDLERS:
                 self._refuse(name, *_unknown_function(name))
             return unknown
         if any(all(t is not o for o in outputs) for t in changed):
@@ -222,15 +233,16 @@ class Recorder(TorchFunctionMode):
     def _made(
         self, name: str, args: Any, kwargs: Any, result: Any, outputs: list[Tensor]
     ) -> tuple[str, ...]:  # fmt: skip
-        handler = self._handlers.get(name)
+        handler = HANDLERS.get(name)
         if handler is None:
             raise Refused(*_unknown_function(name))
         call = Call(self, self.path.current, self.path.is_layer, result)
+        named = _plain(kwargs)
         try:
-            bound = inspect.signature(handler).bind(call, *args, **_plain(kwargs))
-        except TypeError as error:
-            raise Refused(f"its arguments are not understood ({error})") from None
-        made = handler(*bound.args, **bound.kwargs)
+            made = handler(call, *args, **named)
+        except TypeError:
+            _check_arguments(handler, call, *args, **named)
+            raise
         names = (made,) if isinstance(made, str) else tuple(made)
         for made_name, output in zip(names, outputs, strict=True):
             self._check_shape(made_name, output)
@@ -257,11 +269,9 @@ class Recorder(TorchFunctionMode):
 
     def _mark_stale(self, changed: Iterable[Tensor]) -> None:
         for tensor in changed:
-            memory = tensor.untyped_storage().data_ptr()
+            memory = _memory(tensor)
             for key, tracked in self._tracked.items():
-                if tracked.tensor is not tensor and tracked.tensor.numel() and (
-                    tracked.tensor.untyped_storage().data_ptr() == memory
-                ):  # fmt: skip
+                if tracked.tensor is not tensor and _memory(tracked.tensor) == memory:
                     self._tracked[key] = Tracked(tracked.tensor, STALE)
 
     def _refuse(self, function: str, reason: str, hint: str) -> None:
@@ -273,6 +283,24 @@ def _version(tensor: Tensor) -> int:
     return tensor._version  # noqa: SLF001 - the only way to see them
 
 
+def _check_arguments(handler: Handler, *args: Any, **kwargs: Any) -> None:
+    """Raise Refused if a handler does not take the arguments, which torch took."""
+    try:
+        inspect.signature(handler).bind(*args, **kwargs)
+    except TypeError as error:
+        raise Refused(f"its arguments are not understood ({error})") from None
+
+
+def _memory(tensor: Tensor) -> int:
+    """Return which storage a tensor is a view of; meta tensors have one, though no memory."""
+    identity: int = tensor.untyped_storage()._cdata  # noqa: SLF001 - addresses are all 0 there
+    return identity
+
+
+def _passed_on(func: Callable[..., Any], args: Any, kwargs: Any, evaluate: Evaluate) -> Any:
+    return evaluate(func, args, kwargs)
+
+
 def _unknown_function(name: str) -> tuple[str, str]:
     return KNOWN.get(name, ("the graph has no operator for it", ""))
 
@@ -280,15 +308,3 @@ def _unknown_function(name: str) -> tuple[str, str]:
 def _plain(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Return keyword arguments under the names that handlers use for the first tensor."""
     return {"input" if key in {"self", "tensor", "x"} else key: v for key, v in kwargs.items()}
-
-
-def _tensors(value: object) -> Iterator[Tensor]:
-    """Yield the tensors in nested arguments or results, in order."""
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _tensors(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _tensors(item)

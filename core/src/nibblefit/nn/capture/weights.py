@@ -7,14 +7,27 @@ import numpy.typing as npt
 from torch import Tensor, nn
 
 from nibblefit.nn.builder import GraphBuilder
+from nibblefit.nn.capture.kept import Kept
+from nibblefit.nn.capture.stand_ins import taps_of
 from nibblefit.nn.names import FIXED
+
+Values = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
 
 class Weights:
-    """Parameters and buffers of a module, entered into the graph when first used."""
+    """Parameters and buffers of a module, entered into the graph when first used.
 
-    def __init__(self, module: nn.Module, builder: GraphBuilder) -> None:
+    Attributes:
+        kept: Weights that stay in float32.
+        taken_over: Weights that are constants of the graph themselves, by name.
+        taps: What they held when they were entered; see `stand_ins.taps_of`.
+    """
+
+    def __init__(self, module: nn.Module, builder: GraphBuilder, kept: Kept) -> None:
+        self.taken_over: dict[str, Tensor] = {}
+        self.taps: dict[int, Tensor] = {}
         self._builder = builder
+        self.kept = kept
         self._paths: dict[int, str] = {}
         self._fixed: set[int] = set()
         self._keep_alive: list[Tensor] = []
@@ -33,8 +46,15 @@ class Weights:
         """Return whether the tensor is a parameter or buffer itself, not computed from one."""
         return id(tensor) in self._paths
 
+    def values(self, tensor: Tensor) -> Values:
+        """Return a tensor's values; the graph copies what it keeps."""
+        if tensor in self.kept:
+            return self.kept.values(tensor)
+        values: Values = tensor.detach().cpu().double().numpy()
+        return values
+
     def enter(
-        self, tensor: Tensor, value: npt.NDArray[np.float64], otherwise: str, *,
+        self, tensor: Tensor, value: Values, otherwise: str, *,
         form: str = "", fixed: bool | None = None,
     ) -> str:  # fmt: skip
         """Return the constant for `tensor`, whose values in the graph's layout are `value`.
@@ -53,7 +73,11 @@ class Weights:
             is_fixed = id(tensor) in self._fixed if fixed is None else fixed
             reserved = wanted in self._unused
             self._unused.discard(wanted)
-            self._entered[key] = self._builder.add_constant(
-                wanted, value, fixed=is_fixed, reserved=reserved
+            owned = not form and self.kept.is_taken_over(tensor)
+            name = self._entered[key] = self._builder.add_constant(
+                wanted, value, fixed=is_fixed, reserved=reserved, owned=owned
             )
+            if owned:
+                self.taken_over[name] = tensor
+                self.taps[id(tensor)] = taps_of(tensor)
         return self._entered[key]

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from torch import Tensor
 
+from nibblefit.ir.graph import Node
 from nibblefit.ir.ops import Op
 from nibblefit.nn.execute import (
     activations,
@@ -69,3 +70,13 @@ IN_TRAINING: Mapping[Op, Callable[..., Tensor]] = {
     Op.DROPOUT: normalization.dropout,
 }
 """Operators that take a third argument: whether the network is being trained."""
+
+
+def outputs_of(
+    node: Node, inputs: Sequence[Tensor], *, training: bool = False
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """Return the outputs of a node in the node's order."""
+    if node.op in IN_TRAINING:
+        return (IN_TRAINING[node.op](node.attributes, inputs, training),)
+    found = EXECUTE[node.op](node.attributes, inputs)
+    return found if isinstance(found, tuple) else (found,)

@@ -43,6 +43,22 @@ def to_onnx(graph: Graph, *, opset: int = 17, batch: str = "N") -> onnx.ModelPro
     writer = Writer(graph, opset)
     for node in graph.nodes:
         EMITTERS[node.op](writer, node)
+    model = assembled(writer, batch=batch)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def assembled(
+    writer: Writer, *, batch: str | int, producer: str = "nibblefit"
+) -> onnx.ModelProto:  # fmt: skip
+    """Return the model of everything that was written, not yet checked.
+
+    Args:
+        writer: Has written every node of its graph.
+        batch: Name of the symbolic batch axis, or its size.
+        producer: Said in the file.
+    """
+    graph = writer.graph
     argmaxes = {node.output for node in graph.nodes if node.op is Op.ARGMAX}
     inputs, outputs = (
         [
@@ -57,11 +73,9 @@ def to_onnx(graph: Graph, *, opset: int = 17, batch: str = "N") -> onnx.ModelPro
     body = helper.make_graph(
         writer.nodes, graph.name or "network", inputs, outputs, list(writer.initializers.values())
     )
-    opsets = [helper.make_opsetid("", opset)]
-    model = helper.make_model(
-        body, opset_imports=opsets, producer_name="nibblefit",
+    opsets = [helper.make_opsetid("", writer.opset)]
+    return helper.make_model(
+        body, opset_imports=opsets, producer_name=producer,
         producer_version=nibblefit.__version__,
         ir_version=helper.find_min_ir_version_for(opsets),
     )  # fmt: skip
-    onnx.checker.check_model(model, full_check=True)
-    return model

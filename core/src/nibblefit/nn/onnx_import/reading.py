@@ -8,7 +8,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import checker, inliner
 
-from nibblefit.errors import InputError, UnsupportedError
+from nibblefit.errors import InputError, UnsupportedError, unreadable
 from nibblefit.nn.onnx_import.external import load_external_data
 
 OLDEST_OPSET = 11
@@ -42,7 +42,7 @@ def _parsed(path: Path) -> onnx.ModelProto:
     try:
         data = path.read_bytes()
     except OSError as problem:
-        raise InputError(f"{path} cannot be read: {problem.strerror}") from problem
+        raise unreadable(path, problem) from problem
     model = onnx.ModelProto()
     try:
         model.ParseFromString(data)
