@@ -53,8 +53,8 @@ class ApiVersion:
 
 
 #: 1.1 added `CommandSpecs`; 1.2 `model_formats`, `data_readers`,
-#: `TargetInfo.layer_options` and `Run.reference`. Targets written for an earlier
-#: minor version work unchanged.
+#: `TargetInfo.layer_options`, `TargetInfo.unread` and `Run.reference`. Targets written for an
+#: earlier minor version work unchanged.
 API = ApiVersion(1, 2)
 
 
@@ -81,6 +81,11 @@ class TargetInfo:
             recipe is read; None takes core's where quantization is left to core, and leaves the
             check to the target where it is not.
         part_numerics: Arithmetic of the parts that differ from `numerics`, by part.
+        unread: Keys (``quantize.method``) and sections (``prune``) of core's recipe that the target
+            never reads, whatever the rest of the recipe says, with what to use instead. A recipe
+            that sets one to anything but its default is refused with that advice. What only
+            some recipes make idle is for `ContributionSpecs.recipe_problems` and
+            `nibblefit.recipe_file.idle.idle_findings`.
     """
 
     name: str
@@ -93,6 +98,7 @@ class TargetInfo:
     input_range: tuple[float, float] | None = None
     layer_options: type[BaseModel] | None = None
     part_numerics: Mapping[str, Numerics] = field(default_factory=frozen_mapping)
+    unread: Mapping[str, str] = field(default_factory=frozen_mapping)
 
     def numerics_of(self, part: str) -> Numerics:
         """Return the declared arithmetic of a part; empty is the default one."""

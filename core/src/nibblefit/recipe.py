@@ -120,7 +120,8 @@ class DataSection(Section):
     augment: dict[str, Any] = Field(
         default_factory=dict,
         description="Training augmentation: shift (pixels), flip (true), rotate (degrees), "
-        "scale (share), noise (standard deviation), erase (share).",
+        "scale (share), noise (standard deviation), erase (share), brightness (amount), "
+        "contrast (share), saturation (share), hue (degrees).",
     )
     workers: Annotated[int, Field(ge=0, le=256)] = Field(
         default=0, description="Loader processes; 0 loads in the training process."
@@ -170,14 +171,20 @@ class TrainSection(Section):
         description="Settings of the schedule: {milestones = [..], factor = 0.1} for step, "
         "{power = 1.0} for poly, {floor = 0.01} for cosine.",
     )
-    checkpoint_every: PositiveInt = Field(default=1, description="Epochs between checkpoints.")
+    checkpoint_every: PositiveInt = Field(
+        default=1,
+        description="Epochs between checkpoints; only an epoch with one, or the last, can be "
+        "chosen.",
+    )
     choose: Literal["best", "last"] = Field(
         default="best",
-        description="Which epoch's weights to keep: best validation metric (ties: the earlier "
-        "epoch) or the last.",
+        description="Which epoch's weights to keep: of those with a checkpoint the best validation "
+        "metric (ties: the lower validation loss, then the earlier epoch), or the last.",
     )
     early_stop: Count = Field(
-        default=0, description="Stop after this many epochs without improvement; 0 never stops."
+        default=0,
+        description="Stop after this many epochs without a better validation metric; 0 never "
+        "stops.",
     )
     gradient_clip: Annotated[float, Field(ge=0)] = Field(
         default=0.0, description="Largest gradient norm; 0 does not clip."
@@ -253,10 +260,11 @@ class PruneSection(Section):
 
 
 class QuantizeSection(Section):
-    """Post-training quantization; a target may ignore what its arithmetic fixes."""
+    """Post-training quantization; keys that a target has no use for are refused."""
 
     calibration_samples: PositiveInt = Field(
-        default=256, description="Training samples used to measure activation ranges."
+        default=256,
+        description="Training samples, or those of [calibration], that measure activation ranges.",
     )
     method: str = Field(
         default="mse",
@@ -270,6 +278,31 @@ class QuantizeSection(Section):
         description='Per-layer settings by layer name or glob: {"stem.*" = {weight_bits = 8}}. '
         "Names that match nothing are refused.",
     )
+
+
+class CalibrationSection(Section):
+    """Data to calibrate on in place of training samples; needs no labels."""
+
+    source: str = Field(
+        default="pictures",
+        description="pictures (a folder of image files, however deep), or a source as in "
+        "data.source, of which labels and splits do not count.",
+    )
+    path: PathText = Field(
+        default="",
+        description="Folder or file. Empty: training samples calibrate. Values are scaled as "
+        "[data] says, and quantize.calibration_samples of them are used: there must be as many.",
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Settings of the reader: size and gray for pictures. Without them pictures "
+        "are resized as data.options says, and must have the network's size where it says nothing.",
+    )
+
+    @property
+    def active(self) -> bool:
+        """Whether other data than training samples calibrates."""
+        return bool(self.path)
 
 
 class EvaluateSection(Section):
@@ -336,6 +369,7 @@ class Recipe(Section):
     prune: PruneSection = PruneSection()
     train_steps: dict[str, dict[str, Any]] = Field(default_factory=dict)
     quantize: QuantizeSection = QuantizeSection()
+    calibration: CalibrationSection = CalibrationSection()
     evaluate: EvaluateSection = EvaluateSection()
     run: RunSection = RunSection()
     folder: str = "."

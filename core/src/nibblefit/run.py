@@ -71,6 +71,8 @@ class Run:
         reference: The model that the integers in hand were made from, for comparing with it; set
             where an integer graph or its files are evaluated in a plan that made them, and for
             compile steps that ask for it (`nibblefit.plan.Step.needs_reference`), else None.
+        calibration: The data of ``[calibration]``, for steps that read it; None if the recipe
+            names none. Read `calibration_data`.
         hooks: Typed way to call other hooks (`nibblefit.hooks.Hooks`).
         reporter: Progress and messages.
     """
@@ -91,3 +93,9 @@ class Run:
     step_options: Mapping[str, Any] = field(default_factory=frozen_mapping)
     artifact_folder: Path = Path()
     reference: Model | None = None
+    calibration: DataSource | None = None
+
+    @property
+    def calibration_data(self) -> DataSource:
+        """Data whose training split calibrates: that of ``[calibration]``, else the run's own."""
+        return self.data if self.calibration is None else self.calibration

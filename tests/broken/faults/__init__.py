@@ -5,10 +5,13 @@ from __future__ import annotations
 from nibblefit_toychip import ToyChip
 from tests.broken.faults.declarations import (
     BrokenPlan,
+    IgnoresSilently,
     MisspeltHook,
     NewerContract,
+    PrunesUndeclared,
     SilentOptions,
     TooMuchDeclared,
+    UnreadNowhere,
 )
 from tests.broken.faults.files import (
     RefusesInCompile,
@@ -69,4 +72,7 @@ FAULTS: dict[type[ToyChip], str] = {
     SecretlyFloat: "numerics.requantization",
     RefusesInCompile: "artifact.compile",
     TellsTheTime: "resume.reuse",
+    UnreadNowhere: "contract.info",
+    IgnoresSilently: "unread.quantize",
+    PrunesUndeclared: "unread.prune",
 }

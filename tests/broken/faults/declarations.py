@@ -31,6 +31,24 @@ class MisspeltHook(ToyChip):
         return super().quantize(run, model)
 
 
+class UnreadNowhere(ToyChip):
+    """Says that it does not read a key that no recipe has."""
+
+    info = replace(ToyChip.info, unread={"quantise.method": "leave it out"})
+
+
+class IgnoresSilently(ToyChip):
+    """Does not say that its ranges are not those the recipe asks for."""
+
+    info = replace(ToyChip.info, unread={})
+
+
+class PrunesUndeclared(ToyChip):
+    """Says that it does not prune, and takes core's plan, which does."""
+
+    info = replace(ToyChip.info, unread={**ToyChip.info.unread, "prune": "leave it out"})
+
+
 class BareOptions(BaseModel):
     """An option nobody explains."""
 

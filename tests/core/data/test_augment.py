@@ -23,7 +23,8 @@ def pictures(count=64):
     return torch.arange(count * 64, dtype=torch.float32).reshape(count, 1, 8, 8)
 
 
-EVERYTHING = {"shift": 2, "flip": True, "rotate": 20, "scale": 0.2, "noise": 0.1, "erase": 0.5}
+EVERYTHING = {"shift": 2, "flip": True, "rotate": 20, "scale": 0.2, "noise": 0.1, "erase": 0.5,
+              "brightness": 0.2, "contrast": 0.3}  # fmt: skip
 
 
 def test_result_depends_on_sample_and_epoch_alone():

@@ -113,3 +113,49 @@ def test_nothing_left_to_train_on_is_refused(tmp_path):
     np.savez(tmp_path / "a.npz", x=np.zeros((4, 1), np.uint8), y=np.zeros(4, int))
     with pytest.raises(InputError, match="no training samples"):
         make_data(recipe(source="npz", path="a.npz", folder=tmp_path, test=1.0))
+
+
+@pytest.mark.parametrize(("given", "notes"), [
+    ({}, []),
+    ({"test": 0.2}, []),
+    ({"test": 0.3, "validation": 0.3}, ["data.test: no effect: the source sets 6 samples apart"]),
+    ({"validation": 0.3}, []),
+])  # fmt: skip
+def test_a_share_of_a_split_that_the_source_has_is_told(given, notes, tmp_path):
+    """A share is only for splits that are made here."""
+    images = np.zeros((10, 1, 2, 2), np.uint8)
+    np.savez(
+        tmp_path / "a.npz",
+        x_train=images,
+        y_train=np.arange(10) % 2,
+        x_test=images[:6],
+        y_test=np.arange(6) % 2,
+    )
+    data = make_data(recipe(source="npz", path="a.npz", folder=tmp_path, **given))
+    assert [note.removesuffix(" itself") for note in data.notes] == notes
+
+
+def test_a_share_is_refused_where_all_splits_come_from_the_source(tmp_path):
+    """A python source hands over a whole data set; nothing would be divided."""
+    (tmp_path / "own.py").write_text(
+        "import numpy as np\n"
+        "from nibblefit.data import Split\n"
+        "from nibblefit.data.arrays import ArraySource\n"
+        "from nibblefit.data.scaling import Scaling\n"
+        "def make():\n"
+        "    parts = {split: np.arange(2) for split in Split}\n"
+        "    scaling = Scaling(0.0, 1.0, 0.0, 1.0)\n"
+        "    return ArraySource(np.zeros((2, 1)), np.zeros(2, int), parts, scaling)\n"
+    )
+    given = {"source": "python", "path": "own.py:make", "folder": tmp_path}
+    assert len(make_data(recipe(**given)).split(Split.TEST)) == 2
+    with pytest.raises(RecipeError, match=r"no effect of data\.test and data\.validation"):
+        make_data(recipe(**given, test=0.5, validation=0.5))
+
+
+def test_whole_arrays_beside_a_part_are_refused(tmp_path):
+    """Whether x holds the test samples, too, nobody can know."""
+    images = np.zeros((10, 1, 2, 2), np.uint8)
+    np.savez(tmp_path / "a.npz", x=images, y=np.arange(10) % 2, x_test=images)
+    with pytest.raises(InputError, match="holds x, which is divided here, beside x_test"):
+        make_data(recipe(source="npz", path="a.npz", folder=tmp_path))

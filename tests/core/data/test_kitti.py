@@ -61,7 +61,7 @@ def test_boxes_without_area_are_left_out_counted_and_named(kitti: Path) -> None:
     label.write_text(LINE.format("Car", 0, 5, 5, 5, 9) + LINE.format("Car", 0, 1, 1, 2, 2))
     found = read_kitti(kitti, FOLDERS)
     (note,) = found.notes
-    assert note == ("1 boxes are left out: 000001.txt, line 1: Car [5, 5, 5, 9] has no area")
+    assert note == ("1 boxes are left out: 000001.txt, line 1: car [5, 5, 5, 9] has no area")
     with pytest.raises(InputError, match=r"1 boxes cannot be used, the first in 000001\.txt"):
         read_kitti(kitti, {**FOLDERS, "strict": True})
 
@@ -72,6 +72,8 @@ def test_boxes_without_area_are_left_out_counted_and_named(kitti: Path) -> None:
         ("Car 0 0 0 1 2 3\n", "line 1: 7 fields"),
         ("\nCar 0 0 0 1 2 x 4\n", "line 2: could not convert"),
         ("Car 0 0 0 1 2 inf 4\n", "not finite"),
+        ("Car" + " 0" * 16, "line 1: 17 fields"),
+        ("Traffic light 0 0 0 1 2 3 4 0 0 0 0 0 0 0", "line 1: could not convert .*'light'"),
     ],
 )
 def test_damaged_labels_are_refused_by_line(kitti: Path, text: str, words: str) -> None:
@@ -107,3 +109,42 @@ def test_vendor_label_files_are_read(shared: Path) -> None:
     assert found.difficult[:3].tolist() == [False, False, True]
     assert read_labels_file(folder / "000000.txt").types == ("pedestrian",)
     assert np.all(read_labels_file(folder / "000012.txt").boxes[:, 2:] > 0)
+
+
+def test_files_with_a_score_and_empty_ones_are_read(kitti: Path) -> None:
+    """16 fields are a result's; a picture without objects has an empty file."""
+    label = kitti / "train" / "labels" / "000000.txt"
+    label.write_text(LINE.format("Car", 0, 1, 1, 5, 5).rstrip() + " 0.93\n")
+    (kitti / "train" / "labels" / "000001.txt").write_text("")
+    found = read_kitti(kitti, FOLDERS)
+    assert found.targets[0]["boxes"].tolist() == [[1, 1, 5, 5]]
+    assert found.targets[1]["boxes"].shape == (0, 4)
+
+
+def test_boxes_beyond_the_border_are_cut_off_or_left_out(kitti: Path) -> None:
+    """The picture has 20 x 10 pixels; types that nobody wants are not looked at."""
+    label = kitti / "train" / "labels" / "000000.txt"
+    label.write_text(
+        LINE.format("Car", 0, -4, 2, 30, 12) + LINE.format("Car", 0, 20, 0, 25, 5)
+        + LINE.format("DontCare", -1, 9, 9, 9, 9)
+    )  # fmt: skip
+    found = read_kitti(kitti, FOLDERS)
+    assert found.targets[0]["boxes"].tolist() == [[0, 2, 20, 10]]
+    (note,) = found.notes
+    assert "line 2: car [20, 0, 25, 5] lies outside the picture of 20 × 10" in note
+
+
+def test_labels_without_a_picture_are_counted_and_named(kitti: Path) -> None:
+    """Pictures of another split may share the folder, so only strict refuses."""
+    (kitti / "train" / "labels" / "000009.txt").write_text("")
+    (note,) = read_kitti(kitti, FOLDERS).notes
+    assert note.startswith("1 labels have no picture, such as ")
+    assert note.endswith("000009.txt")
+    with pytest.raises(InputError, match="1 labels have no picture"):
+        read_kitti(kitti, {**FOLDERS, "strict": True})
+
+
+def test_classes_that_differ_in_case_alone_are_refused(kitti: Path) -> None:
+    """Car and car cannot be two classes."""
+    with pytest.raises(InputError, match="makes two classes of 'car'"):
+        read_kitti(kitti, {**FOLDERS, "classes": {"Car": "a", "car": "b"}})

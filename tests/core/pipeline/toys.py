@@ -233,6 +233,9 @@ class ToySources:
     def data(self, recipe: Recipe, info: TargetInfo) -> Any:
         return None
 
+    def calibration(self, recipe: Recipe, info: TargetInfo) -> Any:
+        return None
+
     def network(self, recipe: Recipe, info: TargetInfo) -> Graph:
         return self.graph
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from nibblefit.errors import InputError, WorkspaceError
 from nibblefit.training.checkpoints import checkpoints, load_checkpoint, save_checkpoint
-from nibblefit.training.history import is_better, write_history
+from nibblefit.training.history import write_history
 
 STATE = {"epoch": 3, "weights": {"a": torch.arange(5.0)}, "names": ["x"], "value": 0.1}
 
@@ -99,13 +99,3 @@ def test_full_disk_is_explained_and_keeps_the_previous(tmp_path, monkeypatch):
     with pytest.raises(WorkspaceError, match="No space left"):
         write_history(tmp_path, [{"epoch": 1.0}])
     assert [state["epoch"] for _, state in checkpoints(tmp_path)] == [3]
-
-
-def test_ties_keep_the_earlier_and_nan_never_wins():
-    """Better means strictly better, in either direction."""
-    nan = float("nan")
-    assert is_better(0.5, None, maximize=True)
-    assert not is_better(nan, None, maximize=True)
-    assert [is_better(v, 0.5, maximize=True) for v in (0.4, 0.5, 0.6, nan)] == [
-        False, False, True, False]  # fmt: skip
-    assert [is_better(v, 0.5, maximize=False) for v in (0.4, 0.5, 0.6)] == [True, False, False]

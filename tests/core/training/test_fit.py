@@ -49,6 +49,8 @@ def test_training_learns_and_reports(tmp_path):
     assert {"loss", "validation_top1"} <= recorder.figures.keys()
     with (tmp_path / "files" / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
+    kept = [row.pop("kept") for row in rows]
+    assert [int(mark) for mark in kept] == [e == found.chosen_epoch for e in range(1, 9)]
     assert [{k: float(v) for k, v in row.items()} for row in rows] == [
         dict(r) for r in found.history
     ]
@@ -105,7 +107,12 @@ def test_stopped_training_resumes_bit_for_bit(tmp_path, kind, optimizer):
 def test_finished_training_is_not_repeated(tmp_path):
     """Between the last epoch and the step's end a kill costs nothing."""
     whole = train(tmp_path)
+    log = (tmp_path / "files" / "history.csv").read_bytes()
+    for name in ("history.csv", "seconds.csv"):
+        (tmp_path / "files" / name).unlink()
     again = train(tmp_path, [], recorder=(recorder := Recorder()))
+    assert (tmp_path / "files" / "history.csv").read_bytes() == log
+    assert again.seconds == whole.seconds
     assert digest(again.network) == digest(whole.network)
     assert any("after epoch 4" in line for line in recorder.said)
 
@@ -163,10 +170,11 @@ def test_masks_hold_at_every_step(tmp_path):
 
 
 def test_best_or_last_epoch_is_kept(tmp_path):
-    """`best` keeps the first epoch of the highest metric, `last` the last."""
+    """`best` keeps the epoch of the highest metric and lowest loss, `last` the last."""
     best = train(tmp_path / "a", epochs=6)
     values = [record["validation_top1"] for record in best.history]
-    assert best.chosen_epoch == values.index(max(values)) + 1
+    ranks = [(-record["validation_top1"], record["validation_loss"]) for record in best.history]
+    assert best.chosen_epoch == ranks.index(min(ranks)) + 1
     measured = evaluate_float(best.network, TASK, run(tmp_path / "a").data, Split.VALIDATION)
     assert measured.metrics["top1"] == max(values)
     last = train(tmp_path / "b", epochs=6, choose="last")
@@ -176,9 +184,10 @@ def test_best_or_last_epoch_is_kept(tmp_path):
 
 
 def test_early_stop_counts_epochs_without_improvement(tmp_path):
-    """Training ends after the stated number of epochs that do not beat the best."""
+    """Training ends after the stated number of epochs that do not beat the best metric."""
     found = train(tmp_path, epochs=40, early_stop=3, learning_rate=0.05)
-    assert len(found.history) == found.chosen_epoch + 3 < 40
+    values = [record["validation_top1"] for record in found.history]
+    assert len(found.history) == values.index(max(values)) + 1 + 3 < 40
 
 
 def test_rewrite_restarts_the_choice(tmp_path):

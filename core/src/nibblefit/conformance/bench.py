@@ -118,8 +118,8 @@ class Bench:
         numerics = self.numerics
         return cases_for(numerics.operators, numerics.host_operators)
 
-    def run_for(self, case: Case, stage: Stage) -> Run:
-        """Return the handle for one stage, with fresh folders."""
+    def run_for(self, case: Case, stage: Stage, recipe: Recipe | None = None) -> Run:
+        """Return the handle for one stage, with fresh folders; None takes the minimal recipe."""
         from nibblefit.recipe_file import target_options
 
         self._count += 1
@@ -127,7 +127,7 @@ class Bench:
         (folder / "result").mkdir(parents=True)
         (folder / "scratch").mkdir()
         return Run(
-            recipe=self.recipe, stage=stage, step=stage.value, part=self.part,
+            recipe=recipe or self.recipe, stage=stage, step=stage.value, part=self.part,
             options=target_options(self.recipe, self.info), folder=folder / "result",
             scratch=folder / "scratch", seed=1, device="cpu", hooks=self.hooks,
             reporter=Silence(), task=StubTask(), data=self.data(case),
@@ -152,9 +152,11 @@ class Bench:
             self._models[case.name] = self.fresh_model(case)
         return self._models[case.name]
 
-    def fresh_quantized(self, case: Case, model: Model) -> QuantizedGraph:
-        """Quantize a model of a case."""
-        run = self.run_for(case, Stage.QUANTIZE)
+    def fresh_quantized(
+        self, case: Case, model: Model, recipe: Recipe | None = None
+    ) -> QuantizedGraph:
+        """Quantize a model of a case; None takes the minimal recipe."""
+        run = self.run_for(case, Stage.QUANTIZE, recipe)
         graph: QuantizedGraph = self.hooks.call_stage(Stage.QUANTIZE, run, model=model)
         return graph
 

@@ -67,13 +67,14 @@ class Record:
 REGISTRY: dict[str, Check] = {}
 
 
-def check(id: str, *, why: str, how: str, needs: tuple[str, ...] = ()) -> Callable[[Body], Body]:  # noqa: A002
+def check(id: str, *, why: str, how: str, needs: tuple[str, ...] = (),  # noqa: A002
+          since: str = "1.0") -> Callable[[Body], Body]:  # fmt: skip
     """Register a function as the check `id`; a second check of that name is refused."""
 
     def register(body: Body) -> Body:
         if id in REGISTRY:
             raise ValueError(f"check '{id}' is registered twice")
-        REGISTRY[id] = Check(id, why, how, body, needs)
+        REGISTRY[id] = Check(id, why, how, body, needs, since)
         return body
 
     return register

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from nibblefit.data.augment_colors import recolored
 from nibblefit.data.augment_moves import Moves
 from nibblefit.data.augment_options import AugmentOptions
 from nibblefit.data.augment_targets import moved_target
@@ -60,6 +61,11 @@ class Augmentation:
             raise RecipeError(
                 "data.augment moves inputs that have no spatial axes", hint="only noise fits them"
             )
+        if (options.saturation or options.hue) and input_shape[0] != 3:
+            raise RecipeError(
+                f"data.augment changes colours of inputs of {input_shape[0]} channels",
+                hint="saturation and hue need three; use brightness and contrast",
+            )
         return Augmentation(options, seed)
 
     @property
@@ -71,7 +77,7 @@ class Augmentation:
         """Return changed inputs (count, channels, *spatial); the argument is not changed.
 
         Content that moves in from outside repeats the border. Order: flip, rotate and scale,
-        shift, erase, noise.
+        shift, colours, erase, noise.
         """
         return self.changed(inputs, None, epoch, samples)[0]
 
@@ -88,6 +94,8 @@ class Augmentation:
             moves = Moves.drawn(options, draws, tuple(inputs.shape[2:]))
             inputs = moves.apply(inputs)
             target = None if target is None else moved_target(target, moves)
+        if options.recolors:
+            inputs = recolored(inputs, options, draws)
         if options.erase:
             inputs = _erase(inputs, options.erase, draws)
         if options.noise:

@@ -25,6 +25,7 @@ from nibblefit.errors import InputError, RecipeError, did_you_mean, listed
 from nibblefit.hooks import DataReader
 from nibblefit.recipe import Recipe
 from nibblefit.recipe_file.explain import shown
+from nibblefit.recipe_file.idle import changed_keys
 
 #: Name for ``data.source`` → what its ``data.options`` may hold; None takes any keys.
 OPTIONS: Mapping[str, type[ReaderOptions] | None] = {
@@ -60,24 +61,49 @@ def make_data(
         MissingExtraError: The source needs an extra that is not installed.
     """
     try:
-        found = _read(recipe, readers)
+        found = read_material(recipe, readers)
     except OSError as error:
         raise InputError(
             f"data.path '{recipe.data.path}' cannot be read: {error.strerror or error}",
             hint="check its permissions",
         ) from error
     if not isinstance(found, Material):
+        _refuse_shares(recipe)
         return found
-    low, high = recipe.data.range or input_range or (0.0, 1.0)
-    scaling = Scaling(found.lowest, found.full, low, high, recipe.data.mean, recipe.data.std)
     return ArraySource(
         found.inputs,
         found.targets,
         _splits(found, recipe),
-        scaling,
+        scaling_of(found, recipe, input_range),
         found.class_names,
-        notes=found.notes,
+        notes=(*found.notes, *_unused_shares(found, recipe)),
     )
+
+
+def _refuse_shares(recipe: Recipe) -> None:
+    """Refuse shares of the splits for a source that hands over its splits."""
+    set_keys = list(_set_shares(recipe))
+    if set_keys:
+        raise RecipeError(
+            f"no effect of {' and '.join(set_keys)}: data.source '{recipe.data.source}' comes with "
+            "all its splits",
+            hint="leave it out, and divide the samples in the source",
+        )
+
+
+def _unused_shares(found: Material, recipe: Recipe) -> list[str]:
+    """Return a note for each share of a split that the source itself sets apart."""
+    own = {"data.test": found.test, "data.validation": found.validation}
+    return [
+        f"{key}: no effect: the source sets {len(samples):,} samples apart itself"
+        for key, samples in own.items()
+        if samples is not None and key in _set_shares(recipe)
+    ]
+
+
+def _set_shares(recipe: Recipe) -> tuple[str, ...]:
+    return tuple(key for name in ("data.test", "data.validation")
+                 for key in changed_keys(recipe, name))  # fmt: skip
 
 
 def unknown_source(name: str, known_too: Sequence[str] = ()) -> str:
@@ -88,7 +114,14 @@ def unknown_source(name: str, known_too: Sequence[str] = ()) -> str:
     return f"data.source = {shown(name)}: there is no such source; {close}{known}"
 
 
-def _read(recipe: Recipe, contributed: Sequence[DataReader]) -> Material | DataSource:
+def scaling_of(found: Material, recipe: Recipe, input_range: tuple[float, float] | None) -> Scaling:
+    """Return how stored values become those that ``[data]`` and the target ask for."""
+    low, high = recipe.data.range or input_range or (0.0, 1.0)
+    return Scaling(found.lowest, found.full, low, high, recipe.data.mean, recipe.data.std)
+
+
+def read_material(recipe: Recipe, contributed: Sequence[DataReader]) -> Material | DataSource:
+    """Return what the reader of ``data.source`` reads."""
     section = recipe.data
     folder = Path(recipe.folder)
     if section.source == "digits":

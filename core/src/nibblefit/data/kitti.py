@@ -19,9 +19,10 @@ from nibblefit.data.scaling import UINT8_FULL_SCALE
 from nibblefit.data.voc import left_out
 from nibblefit.errors import InputError
 
-#: Type, truncation, occlusion, alpha, and the box; 3-D fields and a score may follow.
-LEAST_FIELDS = 8
-_BOX = slice(4, 8)
+#: Type, truncation, occlusion, alpha, and the box; seven 3-D fields and a score may follow.
+LEAST_FIELDS, MOST_FIELDS = 8, 16
+#: Type of regions that nobody looked at.
+DONT_CARE = "dontcare"
 
 
 class KittiOptions(ReaderOptions):
@@ -50,7 +51,9 @@ class KittiOptions(ReaderOptions):
         default=False, description="Train on boxes marked occluded too."
     )
     strict: bool = Field(
-        default=False, description="Refuse boxes without area instead of leaving them out."
+        default=False,
+        description="Refuse boxes without area or outside their picture, and labels without a "
+        "picture, instead of leaving them out.",
     )
 
 
@@ -59,16 +62,18 @@ class Labels:
     """What one label file says.
 
     Attributes:
+        path: The file.
         types: Type of each object, in lower case.
         boxes: (count, 4): left, top, right, bottom in pixels of the picture.
         difficult: (count,) occluded at all, or not known.
-        degenerate: What is wrong with objects that were left out.
+        lines: Where each stands, from 1.
     """
 
+    path: Path
     types: tuple[str, ...]
     boxes: npt.NDArray[np.float64]
     difficult: npt.NDArray[np.bool_]
-    degenerate: tuple[str, ...]
+    lines: tuple[int, ...]
 
 
 def read_kitti(folder: Path, options: Mapping[str, Any]) -> Material:
@@ -78,32 +83,21 @@ def read_kitti(folder: Path, options: Mapping[str, Any]) -> Material:
         InputError: Pictures or labels are missing or damaged; names file and line.
     """
     wanted = read_options(KittiOptions, options, "kitti")
-    parts = [
-        _part(folder, images, labels)
-        for images, labels in (
-            (wanted.images, wanted.labels),
-            (wanted.validation_images, wanted.validation_labels),
-            (wanted.test_images, wanted.test_labels),
-        )
-    ]
+    parts = _parts(folder, wanted)
     pairs = [pair for part in parts for pair in part]
     found = [read_labels_file(labels) for _, labels in pairs]
-    bad = [line for labels in found for line in labels.degenerate]
-    if bad and wanted.strict:
-        raise InputError(
-            f"{len(bad)} boxes cannot be used, the first in {bad[0]}",
-            hint="correct them, or set data.options.strict = false to leave them out",
-        )
     names, number = _classes(found, wanted)
-    size = (wanted.size, wanted.size) if isinstance(wanted.size, int) else wanted.size
-    files = ImageFiles([image for image, _ in pairs], size, gray=wanted.gray)
+    sizes = [picture_size(image) for image, _ in pairs]
+    kept = [_usable(labels, number, size) for labels, size in zip(found, sizes, strict=True)]
+    notes = _left_out([line for _, bad in kept for line in bad], pairs, strict=wanted.strict)
+    side = (wanted.size, wanted.size) if isinstance(wanted.size, int) else wanted.size
+    files = ImageFiles([image for image, _ in pairs], side, gray=wanted.gray)
     shape = (files.shape[2], files.shape[3])
-    trained = len(parts[0])
+    hard = [wanted.include_difficult] * len(parts[0]) + [True] * (len(pairs) - len(parts[0]))
     targets = [
-        _target(labels, number, _scale(image, shape),
-                keep_difficult=wanted.include_difficult or place >= trained)
-        for place, ((image, _), labels) in enumerate(zip(pairs, found, strict=True))
-    ]  # fmt: skip
+        _target(labels, use, number, original, shape, keep_difficult=difficult)
+        for labels, (use, _), original, difficult in zip(found, kept, sizes, hard, strict=True)
+    ]
     if not any(len(target["boxes"]) for target in targets):
         raise InputError(f"{folder} has no box of the classes {', '.join(names) or '(none)'}",
                          hint="check data.options.classes")  # fmt: skip
@@ -116,12 +110,12 @@ def read_kitti(folder: Path, options: Mapping[str, Any]) -> Material:
         class_names=names,
         validation=np.arange(ends[0], ends[1]) if parts[1] else None,
         test=np.arange(ends[1], ends[2]) if parts[2] else None,
-        notes=left_out(bad),
+        notes=notes,
     )
 
 
 def read_labels_file(path: Path) -> Labels:
-    """Read one file of labels: 15 fields a line, or at least the 8 up to the box.
+    """Read one file of labels: 15 fields a line, 16 with a score, or at least the 8 up to the box.
 
     Raises:
         InputError: Missing, or a line is no label; names the line.
@@ -133,33 +127,25 @@ def read_labels_file(path: Path) -> Labels:
             f"cannot read the labels {path}: {error}",
             hint="every picture needs a text file of the same stem",
         ) from None
-    types: list[str] = []
-    boxes: list[list[float]] = []
-    difficult: list[bool] = []
-    degenerate: list[str] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        fields = line.split()
-        occlusion, box = _numbers(fields, path, number)
-        if box[2] <= box[0] or box[3] <= box[1]:
-            words = f"[{box[0]:g}, {box[1]:g}, {box[2]:g}, {box[3]:g}]"
-            degenerate.append(f"{path.name}, line {number}: {fields[0]} {words} has no area")
-            continue
-        types.append(fields[0].lower())
-        boxes.append(box)
-        difficult.append(occlusion != 0)
-    return Labels(tuple(types), np.array(boxes, np.float64).reshape(-1, 4),
-                  np.array(difficult, bool), tuple(degenerate))  # fmt: skip
+    rows = [(number, line.split()) for number, line in enumerate(lines, start=1) if line.strip()]
+    values = [_numbers(fields, path, number) for number, fields in rows]
+    return Labels(
+        path,
+        tuple(fields[0].lower() for _, fields in rows),
+        np.array([box for _, box in values], np.float64).reshape(-1, 4),
+        np.array([occlusion != 0 for occlusion, _ in values], bool),
+        tuple(number for number, _ in rows),
+    )
 
 
 def _numbers(fields: Sequence[str], path: Path, number: int) -> tuple[float, list[float]]:
     """Return occlusion and box of a line."""
-    problem = "" if len(fields) >= LEAST_FIELDS else f"{len(fields)} fields"
-    values = [0.0]
+    problem = "" if LEAST_FIELDS <= len(fields) <= MOST_FIELDS else f"{len(fields)} fields"
+    values: list[float] = []
     if not problem:
         try:
-            values = [float(text) for text in (fields[2], *fields[_BOX])]
+            # All of them: a type of two words would move the box by a field.
+            values = [float(text) for text in fields[1:]]
         except ValueError as error:
             problem = str(error)
     if not problem and not np.all(np.isfinite(values)):
@@ -167,9 +153,22 @@ def _numbers(fields: Sequence[str], path: Path, number: int) -> tuple[float, lis
     if problem:
         raise InputError(
             f"{path}, line {number}: {problem} in '{' '.join(fields)[:60]}'",
-            hint="expected KITTI: type truncation occlusion alpha xmin ymin xmax ymax …",
+            hint="expected KITTI: type truncation occlusion alpha xmin ymin xmax ymax …, 15 fields "
+            "and no space in the type",
         )
-    return values[0], values[1:]
+    return values[1], values[3:7]
+
+
+def _parts(folder: Path, wanted: KittiOptions) -> list[list[tuple[Path, Path]]]:
+    """Return the pictures and label files of training, validation and test."""
+    return [
+        _part(folder, images, labels)
+        for images, labels in (
+            (wanted.images, wanted.labels),
+            (wanted.validation_images, wanted.validation_labels),
+            (wanted.test_images, wanted.test_labels),
+        )
+    ]
 
 
 def _part(folder: Path, images: str, labels: str) -> list[tuple[Path, Path]]:
@@ -201,27 +200,74 @@ def _classes(
     found: Sequence[Labels], wanted: KittiOptions
 ) -> tuple[tuple[str, ...], dict[str, int]]:
     """Return class names, sorted, and the number of every type that is kept."""
-    mapping = {key.lower(): value.lower() for key, value in wanted.classes.items()}
+    mapping: dict[str, str] = {}
+    for key, value in wanted.classes.items():
+        if mapping.setdefault(key.lower(), value.lower()) != value.lower():
+            raise InputError(f"data.options.classes makes two classes of '{key.lower()}'",
+                             hint="letters' case does not count: keep one of them")  # fmt: skip
     if not mapping:
-        types = {name for labels in found for name in labels.types} - {"dontcare"}
+        types = {name for labels in found for name in labels.types} - {DONT_CARE}
         mapping = {name: name for name in types}
     names = tuple(sorted(set(mapping.values())))
     return names, {key: names.index(value) for key, value in mapping.items()}
 
 
-def _scale(image: Path, shape: tuple[int, int]) -> npt.NDArray[np.float64]:
-    height, width = picture_size(image)
-    return np.array([shape[1] / width, shape[0] / height] * 2)
+def _usable(labels: Labels, number: Mapping[str, int], size: tuple[int, int]
+            ) -> tuple[npt.NDArray[np.bool_], list[str]]:  # fmt: skip
+    """Return which objects of the wanted types can be used, and what is wrong with the others.
+
+    Args:
+        labels: Of one picture.
+        number: Types that are wanted.
+        size: (height, width) of the picture.
+    """
+    height, width = size
+    wanted = np.array([name in number for name in labels.types], bool)
+    left, top, right, bottom = labels.boxes.T
+    flat = wanted & ((right <= left) | (bottom <= top))
+    outside = wanted & ~flat & (
+        (left >= width) | (top >= height) | (right <= 0) | (bottom <= 0)
+    )  # fmt: skip
+    bad = []
+    for place in np.flatnonzero(flat | outside):
+        words = ", ".join(f"{value:g}" for value in labels.boxes[place])
+        why = "has no area" if flat[place] else f"lies outside the picture of {width} × {height}"
+        bad.append(f"{labels.path.name}, line {labels.lines[place]}: {labels.types[place]} "
+                   f"[{words}] {why}")  # fmt: skip
+    return wanted & ~flat & ~outside, bad
 
 
-def _target(labels: Labels, number: Mapping[str, int], scale: npt.NDArray[np.float64], *,
-            keep_difficult: bool) -> dict[str, Any]:  # fmt: skip
-    kept = np.array([name in number for name in labels.types], bool)
-    if not keep_difficult:
-        kept &= ~labels.difficult
+def _left_out(bad: Sequence[str], pairs: Sequence[tuple[Path, Path]], *, strict: bool
+              ) -> tuple[str, ...]:  # fmt: skip
+    """Return notes on boxes, and on labels without a picture, that are not used.
+
+    Raises:
+        InputError: There are some, and `strict` asks for it.
+    """
+    used = {labels for _, labels in pairs}
+    orphans = sorted(path for folder in {path.parent for path in used}
+                     for path in folder.glob("*.txt") if path not in used)  # fmt: skip
+    if strict and (bad or orphans):
+        what = (f"{len(bad)} boxes cannot be used, the first in {bad[0]}" if bad
+                else f"{len(orphans)} labels have no picture, the first {orphans[0]}")  # fmt: skip
+        raise InputError(what, hint="correct them, or set data.options.strict = false to leave "
+                         "them out")  # fmt: skip
+    lost = f"{len(orphans)} labels have no picture, such as {orphans[0]}" if orphans else ""
+    return (*left_out(bad), *([lost] if lost else []))
+
+
+def _target(
+    labels: Labels, use: npt.NDArray[np.bool_], number: Mapping[str, int],
+    original: tuple[int, int], shape: tuple[int, int], *, keep_difficult: bool,
+) -> dict[str, Any]:  # fmt: skip
+    """Return one picture's boxes, cut off at its border, in pixels of the resized picture."""
+    kept = use if keep_difficult else use & ~labels.difficult
+    height, width = original
+    boxes = np.clip(labels.boxes[kept], 0.0, [width, height, width, height])
+    scale = np.array([shape[1] / width, shape[0] / height] * 2)
     types = [name for name, there in zip(labels.types, kept, strict=True) if there]
     return {
-        "boxes": (labels.boxes[kept] * scale).astype(np.float32),
+        "boxes": (boxes * scale).astype(np.float32),
         "labels": np.array([number[name] for name in types], np.int64),
         "difficult": labels.difficult[kept],
     }

@@ -67,6 +67,12 @@ def material_of(arrays: Arrays, options: NpzOptions, where: str) -> Material:
             "y, or x_train, y_train, x_test and y_test",
             hint="rename the arrays",
         )
+    mixed = [name for name in ("x_validation", "x_test") if name in arrays]
+    if mixed and parts == ("",):
+        raise InputError(
+            f"{where} holds x, which is divided here, beside {' and '.join(mixed)}",
+            hint="rename x and y to x_train and y_train",
+        )
     inputs, targets, bounds = [], [], [0]
     for suffix in parts:
         if f"x{suffix}" in arrays:

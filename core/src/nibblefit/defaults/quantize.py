@@ -21,7 +21,7 @@ _BATCH_VALUES = 1 << 21
 
 
 def quantize(run: Run, model: Model, numerics: Numerics) -> QuantizedGraph:
-    """Calibrate on training samples and return the integer graph.
+    """Calibrate on real samples and return the integer graph.
 
     Raises:
         RecipeError: A per-layer setting names no layer, or has an unknown key.
@@ -29,7 +29,7 @@ def quantize(run: Run, model: Model, numerics: Numerics) -> QuantizedGraph:
     """
     recipe = run.recipe.quantize
     chosen = settings(recipe.method, recipe.percentile, recipe.layers)
-    count = min(recipe.calibration_samples, len(run.data.split(Split.TRAIN)))
+    count = calibration_count(run)
     metadata = {"class_names": list(run.data.class_names), "method": recipe.method}
     with run.reporter.progress("calibrating", count) as bar:
         return quantize_network(
@@ -43,9 +43,18 @@ def quantize(run: Run, model: Model, numerics: Numerics) -> QuantizedGraph:
         )
 
 
+def calibration_count(run: Run) -> int:
+    """Return how many samples calibrate: as many as asked for, or all there are."""
+    available = len(run.calibration_data.split(Split.TRAIN))
+    return min(run.recipe.quantize.calibration_samples, available)
+
+
 def calibration_batches(run: Run, model: Model, count: int) -> Iterator[npt.NDArray[np.float32]]:
-    """Yield `count` training samples, chosen by the step's seed, in batches of bounded memory."""
-    reader = SplitReader(run.data, Split.TRAIN, run.task)
+    """Yield `count` calibration samples, chosen by the step's seed, in batches of bounded memory.
+
+    They are training samples, or those of the recipe's ``[calibration]``.
+    """
+    reader = SplitReader(run.calibration_data, Split.TRAIN, run.task)
     chosen = np.random.default_rng(run.seed).permutation(len(reader))[:count]
     sizes = (int(np.prod(shape)) for shape in model.graph.shapes.values())
     size = max(1, min(64, _BATCH_VALUES // max(sizes)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -13,6 +13,11 @@ from nibblefit.ir.graph import Graph, frozen_mapping
 from nibblefit.models import Mask, Model
 from nibblefit.run import Run
 
+if TYPE_CHECKING:
+    from nibblefit.training.fit import FitResult
+
+#: Key of `Model.extra` that says which epoch the last training ended with.
+KEPT = "kept_epoch"
 #: Adds to a trained model what its network learned beside the weights.
 Keep = Callable[[Model, Any], Model]
 
@@ -30,8 +35,8 @@ def train(run: Run, model: Model, keep: Keep | None = None) -> Model:
             state, for targets that keep more than the weights.
 
     Returns:
-        The model with the chosen epoch's weights, its phase, and the history grown by this
-        training's epochs.
+        The model with the chosen epoch's weights, its phase, the history grown by this training's
+        epochs, and in `extra` which of them it is and why.
     """
     from nibblefit.training.fit import fit
 
@@ -42,9 +47,7 @@ def train(run: Run, model: Model, keep: Keep | None = None) -> Model:
     parts = run.hooks.regularize(run, model)
     network = run.hooks.network(run, model)
     result = fit(run, network, run.task, run.data, settings, parts, model.masks)
-    record = result.history[result.chosen_epoch - 1]
-    figures = ", ".join(f"{k} {v:.4g}" for k, v in record.items() if k not in ("epoch", "step"))
-    run.reporter.say(f"{run.step}: kept epoch {result.chosen_epoch}, {figures}")
+    run.reporter.say(f"{run.step}: {kept_in_words(result)}")
     graph = _graph_of(result.network, run)
     trained = replace(
         model,
@@ -52,8 +55,26 @@ def train(run: Run, model: Model, keep: Keep | None = None) -> Model:
         masks=_masks_of(graph, result.masks),
         phase=str(run.step_options.get("phase", "float")),
         history=(*model.history, *(frozen_mapping(record) for record in result.history)),
+        extra=frozen_mapping({**model.extra, KEPT: kept_facts(run, result)}),
     )
     return trained if keep is None else keep(trained, result.network)
+
+
+def kept_in_words(result: FitResult) -> str:
+    """Return which epoch a training ended with, why, its figures, and how long an epoch took."""
+    from nibblefit.training.history import figures_of
+
+    record, choice = result.history[result.chosen_epoch - 1], result.choice
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in figures_of(record).items())
+    pace = sum(result.seconds) / max(1, len(result.seconds))
+    return (f"kept epoch {choice.epoch} of {choice.epochs} ({choice.why}): {figures}; "
+            f"{pace:.3g} s per epoch")  # fmt: skip
+
+
+def kept_facts(run: Run, result: FitResult) -> Mapping[str, object]:
+    """Return the same for `Model.extra`, under `KEPT`; without durations, which never repeat."""
+    choice, step = result.choice, run.step.partition("@")[0]
+    return {"step": step, "epoch": choice.epoch, "epochs": choice.epochs, "why": choice.why}
 
 
 def _masks_of(graph: Graph, masks: Mapping[str, Mask]) -> Mapping[str, Mask]:

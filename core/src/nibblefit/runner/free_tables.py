@@ -66,6 +66,38 @@ def data_problems(
     yield from table_problems(FreeTable(("data", "augment"), given, AugmentOptions), origin)
 
 
+def calibration_problems(
+    document: Document, origin: Origin, contributed: Sequence[DataReader] | None
+) -> Iterator[Problem]:
+    """Yield what is wrong with source and options of ``[calibration]``.
+
+    Args:
+        document: The recipe.
+        origin: Its lines.
+        contributed: Data sets of plugins; None if the plugins are not known.
+    """
+    from nibblefit.data.calibration import CALIBRATION_OPTIONS, PICTURES
+
+    section = table_at(document, "calibration")
+    source, given = section.get("source", PICTURES), table_at(section, "options")
+    if not isinstance(source, str):
+        return
+    known: dict[str, type[BaseModel] | None] = {
+        **CALIBRATION_OPTIONS,
+        **{reader.name: reader.options for reader in contributed or ()},
+    }
+    if source not in known and contributed is not None:
+        sentence = f"calibration.source = {shown(source)}: there is no such source; "
+        yield origin.problem(("calibration", "source"), sentence + did_you_mean(source, known))
+    if section.get("path", "") == "" and (given or source != PICTURES):
+        sentence = "calibration.path is missing: without it training samples calibrate"
+        yield origin.problem(("calibration",), sentence)
+    model = known.get(source)
+    if model is not None:
+        table = FreeTable(("calibration", "options"), given, model, f"source {shown(source)}")
+        yield from table_problems(table, origin)
+
+
 def task_problems(document: Document, origin: Origin) -> Iterator[Problem]:
     """Yield what is wrong with kind and options of ``[task]``."""
     from nibblefit.tasks.catalog import kinds, options_of, unknown_kind

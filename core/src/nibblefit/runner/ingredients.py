@@ -18,6 +18,7 @@ from nibblefit.recipe_file import plain
 from nibblefit.workspace import (
     Kind,
     Manifest,
+    calibration_files,
     data_files,
     named_files,
     network_files,
@@ -35,6 +36,9 @@ _READS: dict[Stage, tuple[str, ...]] = {
 }
 #: Keys that cannot change a result, whoever reads their section.
 _NO_EFFECT = frozenset({"data.workers", "evaluate.floor", "evaluate.max_drop"})
+#: Section that every reader of the quantization settings reads as well.
+CALIBRATION = "calibration"
+_QUANTIZE = "quantize"
 #: Training phase of a step that names none.
 _FLOAT = "float"
 #: Training phases that quantization settings cannot touch, unless they touched what goes in.
@@ -69,8 +73,11 @@ def sections_read(step: Step, inputs: Sequence[Manifest]) -> tuple[str, ...]:
     if step.stage in _FOLLOWING and (
         step.options.get("phase", _FLOAT) not in _FLOAT_PHASES or any(map(_is_late, inputs))
     ):
-        reads.append("quantize")
-    return tuple(dict.fromkeys((*reads, *step.reads)))
+        reads.append(_QUANTIZE)
+    reads += step.reads
+    if _QUANTIZE in reads:
+        reads.append(CALIBRATION)
+    return tuple(dict.fromkeys(reads))
 
 
 def options_closed(step: Step, options: BaseModel) -> frozenset[str]:
@@ -168,13 +175,23 @@ class FileDigests:
     def __init__(self) -> None:
         self._known: dict[tuple[str, ...], dict[str, str]] = {}
 
-    def read_by(self, step: Step, recipe: Recipe, options: BaseModel) -> dict[str, str]:
+    def read_by(self, step: Step, recipe: Recipe, options: BaseModel,
+                reads: Sequence[str] = ()) -> dict[str, str]:  # fmt: skip
         """Return the digests of the files the step reads.
 
-        These are data, for prepare the network, for trainings a teacher, and files that the
-        target's options name.
+        These are data, for prepare the network, for trainings a teacher, for readers of the
+        quantization settings calibration data, and files that the target's options name.
+
+        Args:
+            step: The plan's step.
+            recipe: The recipe in force.
+            options: The target's own options.
+            reads: What `sections_read` says.
         """
         found = self._once(("data", recipe.folder, recipe.data.path), data_files, recipe)
+        if CALIBRATION in reads and recipe.calibration.active:
+            place = (CALIBRATION, recipe.folder, recipe.calibration.path)
+            found = {**found, **self._once(place, calibration_files, recipe)}
         closed = options_closed(step, options)
         for name in _file_options(options):
             value = str(getattr(options, name) or "")

@@ -19,6 +19,7 @@ from nibblefit.recipe_file import (
 from nibblefit.results import Status
 from nibblefit.run import Reporter
 from nibblefit.runner.environment import environment
+from nibblefit.runner.findings import recipe_findings
 from nibblefit.runner.ingredients import Setting
 from nibblefit.runner.outcome import RunOutcome
 from nibblefit.runner.planning import Selection, check_plan, select, steps_of
@@ -94,7 +95,7 @@ def make_plan(recipe: Recipe, manager: Manager, reporter: Reporter) -> Plan:
         PluginError: The plan cannot be walked.
     """
     problems = []
-    for finding in manager.recipe_problems(recipe):
+    for finding in recipe_findings(manager, recipe):
         if finding.status is Status.FAILED:
             problems.append(sentence_of(finding))
         elif finding.status is Status.WARNING:

@@ -16,7 +16,9 @@ from nibblefit.recipe_file.explain import Origin, Problem, shown
 from nibblefit.recipe_file.reading import checked_target, step_problems
 from nibblefit.recipe_file.tables import Document
 from nibblefit.results import Finding, Status
+from nibblefit.runner.findings import recipe_findings
 from nibblefit.runner.free_tables import (
+    calibration_problems,
     data_problems,
     quantize_problems,
     table_at,
@@ -69,6 +71,7 @@ class RecipeChecks:
             if not self.own_sources:
                 readers = None if manager is None else manager.data_readers()
                 problems += data_problems(document, origin, readers)
+                problems += calibration_problems(document, origin, readers)
             if manager is not None:
                 problems += _target_problems(manager, document, recipe, origin)
         except PluginError:
@@ -132,7 +135,7 @@ def _layer_options(manager: Manager) -> type[BaseModel] | None:
 
 def _plugin_problems(manager: Manager, recipe: Recipe, origin: Origin) -> Iterator[Problem]:
     """Yield what plugins find in a recipe, and tables of training steps the plan lacks."""
-    for finding in manager.recipe_problems(recipe):
+    for finding in recipe_findings(manager, recipe):
         if finding.status is Status.FAILED:
             yield origin.problem(tuple(finding.where.split(".")), sentence_of(finding))
     plan = manager.plan(recipe)

@@ -29,6 +29,9 @@ class Sources(Protocol):
     def data(self, recipe: Recipe, info: TargetInfo) -> DataSource:
         """Return the recipe's data, scaled as the target expects."""
 
+    def calibration(self, recipe: Recipe, info: TargetInfo) -> DataSource | None:
+        """Return the data of ``[calibration]``; asked only where the recipe names some."""
+
     def network(self, recipe: Recipe, info: TargetInfo) -> Graph:
         """Return the source network as a graph."""
 
@@ -84,6 +87,20 @@ class RecipeSources:
             self._made[key] = make_data(recipe, info.input_range, self._readers)
         data: DataSource = self._made[key]
         return data
+
+    def calibration(self, recipe: Recipe, info: TargetInfo) -> DataSource | None:
+        """Return the data that calibrates in place of training samples; None without any."""
+        from nibblefit.data.calibration import make_calibration
+
+        if not recipe.calibration.active:
+            return None
+        samples = recipe.quantize.calibration_samples
+        key = digest_of(["calibration", recipe.calibration, samples, recipe.data, recipe.folder])
+        if key not in self._made:
+            data = self.data(recipe, info)
+            self._made[key] = make_calibration(recipe, data, info.input_range, self._readers)
+        found: DataSource = self._made[key]
+        return found
 
     def network(self, recipe: Recipe, info: TargetInfo) -> Graph:
         """Return the source network; its random weights follow the recipe's seed.

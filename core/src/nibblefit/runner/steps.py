@@ -21,6 +21,7 @@ from nibblefit.run import Reporter, Run, StepReporter
 from nibblefit.runner.artifact import check_files, check_read_back
 from nibblefit.runner.guard import guarded, guarded_options
 from nibblefit.runner.ingredients import (
+    CALIBRATION,
     FileDigests,
     Setting,
     ingredients_of,
@@ -29,6 +30,7 @@ from nibblefit.runner.ingredients import (
     seed_of,
 )
 from nibblefit.runner.outcome import StepRecord
+from nibblefit.runner.refusals import OWN_ERRORS, forget, remember, remembered
 from nibblefit.runner.sources import Sources
 from nibblefit.workspace import (
     SOURCE,
@@ -43,6 +45,8 @@ from nibblefit.workspace import (
 )
 
 if TYPE_CHECKING:
+    from nibblefit.data.source import DataSource
+    from nibblefit.recipe import Recipe
     from nibblefit.tasks.protocol import Task
 
 #: Characters of a key that name a scratch folder.
@@ -88,6 +92,8 @@ class Order:
         reference: The model behind the integers that go in, for steps that get it.
         force: Run even if the result could be reused.
         only_reuse: Refuse to run: the user starts after this step.
+        candidate: The step belongs to a candidate of a search: if it cannot be carried out, that
+            is a result too, and kept.
     """
 
     step: Step
@@ -98,6 +104,7 @@ class Order:
     reference: Result | None = None
     force: bool = False
     only_reuse: bool = False
+    candidate: bool = False
 
 
 class StepRunner:
@@ -128,7 +135,8 @@ class StepRunner:
         folder = self.folder.step(order.place)
         inputs = [result.manifest for result in order.inputs]
         setting = order.setting
-        files = self._files.read_by(order.step, setting.recipe, setting.options)
+        reads = sections_read(order.step, inputs)
+        files = self._files.read_by(order.step, setting.recipe, setting.options, reads)
         reference = order.reference.manifest if order.reference else None
         ingredients = ingredients_of(
             order.step, order.setting, self.manager, inputs, files, reference
@@ -136,6 +144,10 @@ class StepRunner:
         earlier, reason = _reusable(folder, ingredients)
         if earlier is not None and not order.force:
             return self._reuse(order, folder, earlier)
+        refusal = remembered(folder, digest_of(ingredients)) if order.candidate else None
+        if refusal is not None and not order.force:
+            self._tell(order.name, "")
+            raise refusal
         if order.only_reuse:
             raise WorkspaceError(
                 f"cannot start later: the earlier step '{order.name}' has no result to reuse "
@@ -165,9 +177,13 @@ class StepRunner:
             )  # fmt: skip
         except BaseException as error:
             self._failed(order, error)
+            if order.candidate and isinstance(error, OWN_ERRORS):
+                remember(folder, digest_of(ingredients), error)
             raise
         self.folder.drop_scratch(order.name)
         self.folder.drop_traceback(order.name)
+        if order.candidate:
+            forget(folder)
         self.folder.journal.write(
             "finished", step=order.name, seconds=manifest.seconds, digest=manifest.digest
         )
@@ -205,7 +221,13 @@ class StepRunner:
             step_options=frozen_mapping(step.options),
             artifact_folder=is_artifact[0].folder.path if is_artifact else new,
             reference=order.reference.model() if order.reference else None,
+            calibration=self._calibration(recipe) if CALIBRATION in reads else None,
         )
+
+    def _calibration(self, recipe: Recipe) -> DataSource | None:
+        if not recipe.calibration.active:
+            return None
+        return self.sources.calibration(recipe, self.manager.target.info)
 
     def _call(self, order: Order, run: Run) -> Value:
         stage = order.step.stage

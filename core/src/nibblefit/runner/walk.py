@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from nibblefit.errors import LimitError, PluginError, RecipeError, UnsupportedError
+from nibblefit.errors import LimitError, PluginError, RecipeError
 from nibblefit.plan import Candidates, Gate, PlanItem, Repeat, Stage, Step
 from nibblefit.recipe_file import override_recipe, target_options
 from nibblefit.results import Report, Table
@@ -21,6 +21,7 @@ from nibblefit.runner.gates import (
 from nibblefit.runner.ingredients import Setting
 from nibblefit.runner.outcome import GateRecord, SearchRecord
 from nibblefit.runner.planning import TAKES, Selection, steps_of
+from nibblefit.runner.refusals import OWN_ERRORS
 from nibblefit.runner.steps import Order, Result, StepRunner
 from nibblefit.tasks.protocol import rises
 from nibblefit.workspace import Kind, Place
@@ -35,12 +36,14 @@ class State:
         results: Plain step name → its latest result, oldest first.
         place: Folder the next items go to.
         suffix: What rounds and candidates add to step names, such as ``@fast``.
+        candidate: Whether it stands inside a candidate of a search.
     """
 
     setting: Setting
     results: Mapping[str, Result] = field(default_factory=dict)
     place: Place = ()
     suffix: str = ""
+    candidate: bool = False
 
     def with_result(self, name: str, result: Result) -> State:
         """Return the state after a step; a repeated step moves to the end."""
@@ -117,6 +120,7 @@ class Walker:
             reference=_model_behind(inputs[0], state) if compares else None,
             force=step.name in self.selection.forced and not self._only_reuse,
             only_reuse=self._only_reuse,
+            candidate=state.candidate,
         )
         return state.with_result(step.name, self.runner.carry_out(order))
 
@@ -159,7 +163,8 @@ class Walker:
         place = (*state.place, folder)
         tried: list[_Tried] = []
         for name, settings in item.settings.items():
-            inner = replace(state, place=(*place, name), suffix=f"{state.suffix}@{name}")
+            inner = replace(state, place=(*place, name), suffix=f"{state.suffix}@{name}",
+                            candidate=True)  # fmt: skip
             tried.append(self._candidate(item, name, settings, inner))
             if item.first_wins and tried[-1].eligible:
                 break
@@ -179,7 +184,8 @@ class Walker:
                 + "\n".join(f"  • {one.name}: {one.note}" for one in tried),
                 hint=item.floor.advice if item.floor else "change the candidates or the network",
             )
-        after = replace(winner.state, place=state.place, suffix=state.suffix)
+        after = replace(winner.state, place=state.place, suffix=state.suffix,
+                        candidate=state.candidate)  # fmt: skip
         self._keep(place, facts, item.body, state, after)
         settings = item.settings[winner.name]
         self.searches.append(SearchRecord(item.name + state.suffix, winner.name, settings, table))
@@ -192,12 +198,14 @@ class Walker:
         try:
             state = self._items(item.body, state)
             tried = self._judged(item, name, state)
-        except (LimitError, UnsupportedError) as error:
-            # A candidate that breaks a limit is out of the race; the others go on.
+        except OWN_ERRORS as error:
+            # A setting that cannot be carried out is out of the race; the others go on.
             tried = _Tried(name, None, None, eligible=False, note=error.what)
         self.runner.folder.journal.write(
             "candidate", search=item.name, candidate=name, eligible=tried.eligible, note=tried.note
         )
+        if not tried.eligible:
+            self.runner.reporter.say(f"search {item.name}: '{name}' is out ({tried.note})")
         return tried
 
     def _judged(self, item: Candidates, name: str, state: State) -> _Tried:

@@ -10,8 +10,9 @@ from torch import nn
 
 from nibblefit.data.source import DataSource, Split
 from nibblefit.results import Report
-from nibblefit.tasks.protocol import MetricSink, Task
+from nibblefit.tasks.protocol import DetailedSink, MetricSink, Task
 from nibblefit.training.batches import SplitReader
+from nibblefit.training.history import named_details
 
 
 def evaluate_float(  # noqa: PLR0917 - six settings of one measurement
@@ -45,11 +46,15 @@ def evaluate_float(  # noqa: PLR0917 - six settings of one measurement
 def validate(
     network: nn.Module, task: Task, reader: SplitReader, batch_size: int
 ) -> Mapping[str, float]:
-    """Return the task's metrics over a split, and the mean loss as ``loss``; {} if it is empty."""
+    """Return the task's metrics over a split, and the mean loss as ``loss``; {} if it is empty.
+
+    Figures of single classes follow as ``ap50[car]`` where the task has any.
+    """
     if len(reader) == 0:
         return {}
     sink, loss = _measure(network, task, reader, batch_size, 0, with_loss=True)
-    return {"loss": loss, **sink.compute()}
+    details = sink.details() if isinstance(sink, DetailedSink) else {}
+    return {"loss": loss, **sink.compute(), **dict(named_details(details))}
 
 
 def _measure(

@@ -16,6 +16,7 @@ from nibblefit.recipe import TrainSection
 from nibblefit.run import Run
 from nibblefit.tasks.protocol import Task
 from nibblefit.training.batches import BatchPlan
+from nibblefit.training.choice import Choice
 from nibblefit.training.distillation import distillation_for
 from nibblefit.training.feed import Feed, ReporterFeed, Silence
 from nibblefit.training.job import Job
@@ -31,15 +32,21 @@ class FitResult:
         network: With the chosen epoch's weights, on the CPU, in evaluation mode. Another module
             than the one given if a part rewrote it.
         history: One record per finished epoch: epoch, step, learning_rate, loss (mean over the
-            samples, penalties included) and the task's metrics as ``validation_NAME``.
+            samples, penalties included) and the task's metrics as ``validation_NAME``, those of
+            single classes as ``validation_NAME[CLASS]``.
         chosen_epoch: Epoch, from 1, whose weights these are; 0 if nothing was trained.
         masks: The masks given, and those that parts made: constant name → True where kept.
+        choice: The epoch chosen, with the reason in words.
+        seconds: How long each epoch took, validation included; of a training that was continued,
+            those of its earlier part too.
     """
 
     network: nn.Module
     history: tuple[Mapping[str, float], ...]
     chosen_epoch: int
     masks: Mapping[str, Mask] = field(default_factory=dict)
+    choice: Choice = field(default_factory=Choice)
+    seconds: tuple[float, ...] = ()
 
 
 def fit(  # noqa: PLR0917 - the nouns of a training, in the order they are introduced
@@ -103,9 +110,7 @@ def _carry_out(job: Job, feed: Feed) -> FitResult:
         feed = Silence()
     session = Session(job, 0, feed)
     run_session(session)
-    state = session.state
-    chosen = state.epoch
-    if job.settings.choose == "best" and state.best is not None:
-        chosen = state.best.epoch
+    state, choice = session.state, session.choice()
     made = {name: mask for part in job.parts for name, mask in part.masks().items()}
-    return FitResult(session.network.cpu().eval(), tuple(state.history), chosen, made)
+    return FitResult(session.network.cpu().eval(), tuple(state.history), choice.epoch, made, choice,
+                     tuple(state.seconds))  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 
 import torch
@@ -13,9 +14,10 @@ from nibblefit.errors import InputError, LimitError
 from nibblefit.tasks.protocol import rises
 from nibblefit.training.batches import BatchPlan, SplitReader, TrainingBatches
 from nibblefit.training.checkpoints import checkpoints, save_checkpoint
+from nibblefit.training.choice import Choice, Judged, is_better, is_preferred, judged, reason
 from nibblefit.training.evaluation import validate
 from nibblefit.training.feed import Feed, Ticker
-from nibblefit.training.history import VALIDATION, is_better, write_history
+from nibblefit.training.history import VALIDATION, figures_of, write_history, write_seconds
 from nibblefit.training.job import Job
 from nibblefit.training.optimizers import (
     build_optimizer,
@@ -64,6 +66,7 @@ class Session:
         self._feed = feed
         self._ticker = Ticker(feed)
         self._rate = 0.0
+        self._began = time.monotonic()
 
     @property
     def progress(self) -> Progress:
@@ -103,6 +106,7 @@ class Session:
     def before_step(self, optimizer: torch.optim.Optimizer, *, first: bool) -> None:
         """Seed the epoch at its first step, and set the learning rate."""
         if first:
+            self._began = time.monotonic()
             seed_epoch(self.job.seed, self.state.epoch, self.rank)
         progress = self.progress
         self._rate = self.job.settings.learning_rate * self._schedule(progress.step)
@@ -143,10 +147,10 @@ class Session:
         self.state.epoch += 1
         self.state.history.append(record)
         self._judge(record, ended)
-        if self.rank == 0:
-            write_history(self.job.folder, self.state.history)
+        self.state.seconds.append(time.monotonic() - self._began)
+        self._write()
         self._save(optimizer)
-        self._ticker.flush({name: record[name] for name in record if name not in ("epoch", "step")})
+        self._ticker.flush(figures_of(record))
         self.batches.start(self.state.epoch)
         return self.state.finished or self._rewrite(optimizer)
 
@@ -158,24 +162,39 @@ class Session:
         return dict(from_first_rank(dict(found)))
 
     def _judge(self, record: Mapping[str, float], ended: Progress) -> None:
-        settings, task, state = self.job.settings, self.job.task, self.state
-        value = record.get(VALIDATION + task.metric)
-        stop = False
-        if value is not None and all(part.settled(ended) for part in self.job.parts):
-            best = None if state.best is None else state.best.value
-            if is_better(value, best, maximize=rises(task.metric, task)):
-                state.best = Best(state.epoch, value, copied_weights(self.network))
-                state.stale = 0
-            else:
-                state.stale += 1
-            stop = 0 < settings.early_stop <= state.stale
-        state.finished = stop or state.epoch >= settings.epochs
+        settings, state = self.job.settings, self.state
+        found = judged(record, self.job.task.metric)
+        state.finished = state.epoch >= settings.epochs
+        if not all(part.settled(ended) for part in self.job.parts):
+            return
+        if found is not None and is_better(found, state.top, maximize=self._maximize):
+            state.top, state.stale = found, 0
+        elif VALIDATION + self.job.task.metric in record:
+            state.stale += 1
+        state.finished = state.finished or 0 < settings.early_stop <= state.stale
+        if found is not None and self._has_checkpoint():
+            self._offer(found)
+
+    def _offer(self, found: Judged) -> None:
+        """Take an epoch with a checkpoint if it is the best of those."""
+        state = self.state
+        state.candidates.append(found.epoch)
+        best = None if state.best is None else state.best.judged
+        if is_preferred(found, best, maximize=self._maximize):
+            state.best = Best(found, copied_weights(self.network))
+
+    def _has_checkpoint(self) -> bool:
+        every = self.job.settings.checkpoint_every
+        return self.state.finished or self.state.epoch % every == 0
+
+    def _write(self) -> None:
+        if self.rank == 0:
+            write_history(self.job.folder, self.state.history, self.choice().epoch)
+            write_seconds(self.job.folder, self.state.seconds)
 
     def _save(self, optimizer: torch.optim.Optimizer) -> None:
         state, job = self.state, self.job
-        if self.rank != 0 or not (
-            state.finished or state.epoch % job.settings.checkpoint_every == 0
-        ):
+        if self.rank != 0 or not self._has_checkpoint():
             return
         state.optimizer = optimizer_state(optimizer, self.network)
         saved = to_checkpoint(state, self.network, job.parts, self._key)
@@ -195,7 +214,8 @@ class Session:
                 self.state.rewrites.append((number, progress))
         if changed:
             # Epochs before a rewrite had another network: the best is looked for anew.
-            self.state.best, self.state.stale = None, 0
+            self.state.best, self.state.top, self.state.stale = None, None, 0
+            self.state.candidates.clear()
             if optimizer is not None or not keep:
                 self.state.optimizer = kept if keep else {}
             self._apply_masks()
@@ -206,8 +226,39 @@ class Session:
             if isinstance(part, MaskPart):
                 part.apply(self.network)
 
+    def choice(self) -> Choice:
+        """Return which of the epochs so far is kept, and why."""
+        state, metric = self.state, self.job.task.metric
+        if self.job.settings.choose == "last":
+            return Choice(state.epoch, state.epoch, "the last, as train.choose asks")
+        if state.best is None or state.top is None:
+            return Choice(state.epoch, state.epoch, f"the last: {self._why_none(metric)}")
+        records = {int(record["epoch"]): record for record in state.history}
+        others = [judged(records[epoch], metric) for epoch in state.candidates]
+        words = reason(
+            state.best.judged, [one for one in others if one is not None], state.top, metric,
+            maximize=self._maximize, every=self.job.settings.checkpoint_every,
+        )  # fmt: skip
+        return Choice(state.best.judged.epoch, state.epoch, words, judged=True)
+
+    def _why_none(self, metric: str) -> str:
+        name, history = VALIDATION + metric, self.state.history
+        if not any(name in record for record in history):
+            return "there are no validation samples"
+        if any(judged(record, metric) for record in history):
+            return "the network was still being changed before it"
+        return f"no epoch has a finite {name}"
+
+    @property
+    def _maximize(self) -> bool:
+        return rises(self.job.task.metric, self.job.task)
+
     def close(self) -> None:
         """Leave the chosen epoch's weights in the network."""
-        best = self.state.best
+        best, choice = self.state.best, self.choice()
+        # A training that was killed after its last epoch comes here with an empty folder.
+        self._write()
+        if len(self._judged) and self.job.settings.choose == "best" and not choice.judged:
+            self._feed.warn(f"kept epoch {choice.epoch} of {choice.epochs}: {choice.why}")
         if self.job.settings.choose == "best" and best is not None:
             self.network.load_state_dict(best.weights)

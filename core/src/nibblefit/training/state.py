@@ -12,19 +12,21 @@ from torch import Tensor, nn
 
 from nibblefit.errors import InputError, PluginError
 from nibblefit.recipe import TrainSection
+from nibblefit.training.choice import Judged
 from nibblefit.training.optimizers import OptimizerState
 from nibblefit.training.parts import Progress, TrainingPart
 from nibblefit.training.randomness import seeded
 
 Weights = dict[str, Tensor]
+#: Form of what a checkpoint holds; one of another form is not continued.
+_FORM = 2
 
 
 @dataclass
 class Best:
-    """The best epoch so far, of those since the last rewrite."""
+    """The best epoch with a checkpoint so far, of those since the last rewrite."""
 
-    epoch: int
-    value: float
+    judged: Judged
     weights: Weights
 
 
@@ -37,9 +39,12 @@ class TrainingState:
         step: Finished optimizer steps.
         history: One record per finished epoch.
         best: See `Best`; None before the first judged epoch and after a rewrite.
-        stale: Judged epochs since the best.
+        top: The best epoch since the last rewrite, with or without a checkpoint.
+        candidates: Epochs that were judged and saved since the last rewrite.
+        stale: Judged epochs since the metric was best.
         rewrites: (position of the part, progress) of every rewrite, in order.
         optimizer: State by parameter name.
+        seconds: Duration of every epoch.
         finished: Nothing is left to do.
     """
 
@@ -47,9 +52,12 @@ class TrainingState:
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     best: Best | None = None
+    top: Judged | None = None
+    candidates: list[int] = field(default_factory=list)
     stale: int = 0
     rewrites: list[tuple[int, Progress]] = field(default_factory=list)
     optimizer: OptimizerState = field(default_factory=dict)
+    seconds: list[float] = field(default_factory=list)
     finished: bool = False
 
 
@@ -61,7 +69,7 @@ def copied_weights(network: nn.Module) -> Weights:
 def fingerprint(network: nn.Module, settings: TrainSection, parts: Sequence[TrainingPart],
                 seed: int, samples: int) -> str:  # fmt: skip
     """Return a digest of everything a checkpoint must share with the training it continues."""
-    facts = [settings.model_dump(mode="json"), seed, samples, [part.name for part in parts]]
+    facts = [_FORM, settings.model_dump(mode="json"), seed, samples, [part.name for part in parts]]
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name, value in network.state_dict().items():
         digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
@@ -78,10 +86,13 @@ def to_checkpoint(state: TrainingState, network: nn.Module, parts: Sequence[Trai
         "epoch": state.epoch,
         "step": state.step,
         "history": state.history,
-        "best": None if best is None else [best.epoch, best.value, best.weights],
+        "best": None if best is None else [_plain(best.judged), best.weights],
+        "top": None if state.top is None else _plain(state.top),
+        "candidates": state.candidates,
         "stale": state.stale,
         "rewrites": [[n, p.epoch, p.step, p.epochs, p.steps] for n, p in state.rewrites],
         "optimizer": state.optimizer,
+        "seconds": state.seconds,
         "finished": state.finished,
         "network": copied_weights(network),
         "parts": [dict(part.state_dict()) for part in parts],
@@ -97,15 +108,18 @@ def from_checkpoint(saved: Mapping[str, Any], network: nn.Module, parts: Sequenc
         PluginError: A part does not rewrite again where it did before.
     """
     try:
-        best = saved["best"]
+        best, top = saved["best"], saved["top"]
         state = TrainingState(
             epoch=int(saved["epoch"]),
             step=int(saved["step"]),
             history=list(saved["history"]),
-            best=None if best is None else Best(*best),
+            best=None if best is None else Best(Judged(*best[0]), best[1]),
+            top=None if top is None else Judged(*top),
+            candidates=list(saved["candidates"]),
             stale=int(saved["stale"]),
             rewrites=[(number, Progress(*rest)) for number, *rest in saved["rewrites"]],
             optimizer=dict(saved["optimizer"]),
+            seconds=list(saved["seconds"]),
             finished=bool(saved["finished"]),
         )
         network = replay(network, parts, state.rewrites, seed)
@@ -118,6 +132,10 @@ def from_checkpoint(saved: Mapping[str, Any], network: nn.Module, parts: Sequenc
             hint="delete it to start this step again",
         ) from error
     return state, network
+
+
+def _plain(judged: Judged) -> list[float]:
+    return [judged.epoch, judged.value, judged.loss]
 
 
 def replay(network: nn.Module, parts: Sequence[TrainingPart],

@@ -9,4 +9,5 @@ from nibblefit.conformance.checks import (  # noqa: F401 - imported to register
     numerics,
     resume,
     stages,
+    unread,
 )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import onnx
 
@@ -13,13 +14,15 @@ from nibblefit.errors import InputError, MissingExtraError
 
 
 def run_onnx(model: onnx.ModelProto | Path | str, inputs: Mapping[str, npt.NDArray[Any]],
-             tensors: Sequence[str] = ()) -> dict[str, npt.NDArray[Any]]:  # fmt: skip
+             tensors: Sequence[str] = (), *,
+             one_by_one: bool = False) -> dict[str, npt.NDArray[Any]]:  # fmt: skip
     """Return outputs and chosen tensors of a model, by name.
 
     Args:
         model: The model or its file.
         inputs: By name, batch axis first.
         tensors: Further tensors to return, such as outputs of QuantizeLinear.
+        one_by_one: Give the model one sample at a time, as one of batch 1 needs it.
 
     Raises:
         MissingExtraError: onnxruntime is not installed.
@@ -40,13 +43,23 @@ def run_onnx(model: onnx.ModelProto | Path | str, inputs: Mapping[str, npt.NDArr
         session = runtime.InferenceSession(watched.SerializeToString(), options,
                                            providers=["CPUExecutionProvider"])  # fmt: skip
         names = [value.name for value in session.get_outputs()]
-        return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+        found = [session.run(names, part) for part in _parts(inputs, one_by_one)]
     except Exception as problem:  # onnxruntime raises many classes of its own
         line = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
         raise InputError(
             f"onnxruntime refuses the model: {line}",
             hint="write the file again, and give inputs of the network's shape",
         ) from problem
+    whole = found[0] if len(found) == 1 else map(np.concatenate, zip(*found, strict=True))
+    return dict(zip(names, whole, strict=True))
+
+
+def _parts(inputs: Mapping[str, npt.NDArray[Any]],
+           one_by_one: bool) -> list[dict[str, npt.NDArray[Any]]]:  # fmt: skip
+    count = len(next(iter(inputs.values()))) if one_by_one and inputs else 1
+    if count == 1:
+        return [dict(inputs)]
+    return [{name: values[i : i + 1] for name, values in inputs.items()} for i in range(count)]
 
 
 def _runtime() -> Any:
