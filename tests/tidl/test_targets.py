@@ -12,7 +12,8 @@ from nibblefit.conformance import target_checks
 from nibblefit.errors import RecipeError
 from nibblefit.recipe import QuantizeSection, Recipe
 from nibblefit.results import Status
-from nibblefit.runner import run
+from nibblefit.runner import make_manager, run
+from nibblefit.runner.findings import recipe_findings
 from nibblefit.workspace import open_run
 from nibblefit_tidl.classic.target import TARGET as CLASSIC
 from nibblefit_tidl.current.target import TARGET as CURRENT
@@ -106,10 +107,11 @@ def test_float_emulation_ends_with_the_float_network(tmp_path: Path) -> None:
 def test_settings_per_layer_are_refused_with_the_recipe(target: object, tmp_path: Path) -> None:
     """Before any training, with what to use instead."""
     recipe = _recipe(tmp_path, target.info.name)
-    assert not [f for f in target.recipe_problems(recipe) if f.status is Status.FAILED]
+    manager = make_manager(recipe)
+    assert not [f for f in recipe_findings(manager, recipe) if f.status is Status.FAILED]
     layers = QuantizeSection(layers={"0": {"weight_bits": 16}})
-    (found,) = target.recipe_problems(recipe.model_copy(update={"quantize": layers}))
-    assert found.status is Status.FAILED
+    (found,) = recipe_findings(manager, recipe.model_copy(update={"quantize": layers}))
+    assert (found.status, found.where) == (Status.FAILED, "quantize.layers")
     assert "target." in found.hint
 
 

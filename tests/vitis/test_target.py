@@ -13,12 +13,14 @@ import pytest
 from nibblefit.conformance import target_checks
 from nibblefit.conformance.bench import Bench
 from nibblefit.conformance.cases import Case, Sketch
-from nibblefit.errors import InputError, RecipeError, UnsupportedError
+from nibblefit.errors import RecipeError, UnsupportedError
 from nibblefit.ir.graph import frozen_mapping
 from nibblefit.ir.ops import Op
 from nibblefit.recipe import Recipe
-from nibblefit.results import Status
-from nibblefit.runner import run
+from nibblefit.recipe_file.idle import IDLE
+from nibblefit.results import Finding, Status
+from nibblefit.runner import make_manager, run
+from nibblefit.runner.findings import recipe_findings
 from nibblefit.workspace import open_run
 from nibblefit_vitis.devices.catalogue import dpu_named
 from nibblefit_vitis.target import TARGET
@@ -103,10 +105,14 @@ def test_the_float_training_is_kept_when_only_codes_change(tmp_path: Path) -> No
     assert {"quantize", "compile"} <= again
 
 
+def findings(recipe_: Recipe) -> list[Finding]:
+    """Return what core and the target say about a recipe."""
+    return recipe_findings(make_manager(recipe_), recipe_)
+
+
 def problems(recipe_: Recipe) -> list[tuple[str, str]]:
     """Return message and place of every failed finding."""
-    return [(f.message, f.where) for f in TARGET.recipe_problems(recipe_)
-            if f.status is Status.FAILED]  # fmt: skip
+    return [(f.message, f.where) for f in findings(recipe_) if f.status is Status.FAILED]
 
 
 def test_problems_of_the_configuration_are_problems_of_the_recipe(tmp_path: Path) -> None:
@@ -128,6 +134,53 @@ def test_what_excludes_each_other_is_said(tmp_path: Path) -> None:
         TARGET.info.options(configuration="dpu", settings={"include_cle": True})
     found = problems(recipe(tmp_path, qat=True, fast_finetune=True))
     assert [where for _, where in found] == ["target.fast_finetune"]
+
+
+@pytest.mark.parametrize(("changes", "target", "place"), [
+    ({}, {"qat": True, "settings": {"keep_add_layer_accuracy": True}}, "target.qat"),
+    ({"quantize": {"method": "minmax"}}, {}, "quantize.method"),
+    ({"quantize": {"percentile": 90.0}}, {}, "quantize.percentile"),
+])  # fmt: skip
+def test_options_that_nothing_would_read_are_refused(
+    changes: dict[str, Any], target: dict[str, Any], place: str, tmp_path: Path
+) -> None:
+    """Each is named with its place; where something reads it, it is fine."""
+    found = problems(recipe(tmp_path, changes=changes, **target))
+    assert [where for _, where in found] == [place]
+
+
+@pytest.mark.parametrize(("changes", "target", "places"), [
+    ({}, {"batch_size": 16}, ["target.batch_size"]),
+    ({}, {"batch_size": 16, "qat": True}, ["target.batch_size", "quantize.calibration_samples"]),
+    ({}, {"alignment": "weights", "configuration": "int_config"}, ["target.alignment"]),
+    ({"calibration": {"path": "pictures"}}, {"qat": True},
+     ["quantize.calibration_samples", "calibration.path"]),
+])  # fmt: skip
+def test_options_that_others_make_idle_are_told(
+    changes: dict[str, Any], target: dict[str, Any], places: list[str], tmp_path: Path
+) -> None:
+    """A warning each, as the setting that makes them idle may change again."""
+    found = findings(recipe(tmp_path, changes=changes, **target))
+    assert [f.where for f in found if f.rule == IDLE] == places
+    assert {f.status for f in found} == {Status.WARNING}
+
+
+def test_options_that_something_reads_are_fine(tmp_path: Path) -> None:
+    """Batches with a vote have a size, and finetuning has epochs."""
+    statistic = {"tensor_quantize_config": {"activation": {"calib_statistic_method": "modal"}}}
+    for target in ({"settings": statistic}, {"parity": True}):
+        found = findings(recipe(tmp_path, batch_size=16, **target))
+        assert IDLE not in {finding.rule for finding in found}
+    assert not problems(recipe(tmp_path, fast_finetune=True, finetune_epochs=3))
+    with pytest.raises(ValueError, match="no effect without fast_finetune"):
+        TARGET.info.options(finetune_epochs=3)
+
+
+def test_what_quantized_training_does_not_use_is_said(tmp_path: Path) -> None:
+    """A written method or switch draws a remark, no more: presets hold them too."""
+    found = TARGET.recipe_problems(recipe(tmp_path, qat=True, configuration="dpu"))
+    (said,) = [finding.message for finding in found if finding.where == "target.qat"]
+    assert "include_cle, include_bias_corr, method" in said
 
 
 def test_few_samples_draw_a_remark(tmp_path: Path) -> None:
@@ -170,11 +223,15 @@ def test_networks_with_two_inputs_are_refused() -> None:
         bench.close()
 
 
-@pytest.mark.extra("train")
-def test_a_missing_dpu_ends_the_run_with_its_name(tmp_path: Path) -> None:
-    """An arch.json without a fingerprint is said in one line."""
+def test_a_missing_dpu_is_said_before_anything_is_trained(tmp_path: Path) -> None:
+    """Names nobody knows, and files without a fingerprint, are problems of the recipe."""
     (tmp_path / "arch.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(InputError, match=r"arch\.json"):
+    for arch, words in (("arch.json", "neither fingerprint nor target"), ("0xzz", "no fingerprint"),
+                        ("none.json", "cannot be read"), ("kv26", "no DPU or board")):  # fmt: skip
+        ((message, where),) = problems(recipe(tmp_path, arch=arch))
+        assert where == "target.arch"
+        assert words in message
+    with pytest.raises(RecipeError, match=r"arch\.json"):
         run(recipe(tmp_path, arch="arch.json"), tmp_path / "run")
 
 

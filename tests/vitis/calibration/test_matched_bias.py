@@ -13,6 +13,7 @@ from tests.vitis.calibration.networks import branches, floats, images, powers
 from nibblefit.errors import InputError
 from nibblefit.ir.graph import Node, frozen_mapping
 from nibblefit.ir.ops import WEIGHTED, Op
+from nibblefit.nn.execute import outputs_of
 from nibblefit.nn.network import Network
 from nibblefit_vitis.calibration import calibrate
 from nibblefit_vitis.calibration.matched_bias import correct_biases
@@ -20,7 +21,6 @@ from nibblefit_vitis.calibration.mean_bias import mean_output
 from nibblefit_vitis.formats import FixPosition, NetworkFormats
 from nibblefit_vitis.settings import Kind, NetworkSetting
 from nibblefit_vitis.simulation import fake_quantized
-from nibblefit_vitis.simulation.operators import run_operator
 
 GEOMETRIES: list[tuple[Op, tuple[int, ...], dict[str, Any]]] = [
     (Op.CONV, (8, 4, 3, 3), {"strides": (2, 1), "pads": (1, 0, 2, 1), "dilations": (1, 2)}),
@@ -39,7 +39,7 @@ def test_mean_output_is_the_mean_of_the_layers_outputs(
     weights = torch.randn(shape, generator=random, dtype=torch.float64)
     x = torch.randn(6, 4, *[11] * (len(shape) - 2), generator=random, dtype=torch.float64)
     node = Node("a", op, ("x", "w"), ("a",), frozen_mapping(attributes))
-    (outputs,) = run_operator(node, (x, weights))
+    (outputs,) = outputs_of(node, (x, weights))
     wanted = outputs.transpose(0, 1).flatten(1).mean(1)
     torch.testing.assert_close(mean_output(node, x.mean(0), weights), wanted)
 

@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from nibblefit.errors import InputError
+from nibblefit.errors import InputError, WorkspaceError
 from nibblefit_vitis.configuration.command import add
 
 
@@ -72,11 +72,12 @@ def test_wrong_requests_are_refused(tmp_path: Path) -> None:
         (("dpu", "--to", "yaml"), "--to yaml is no form"),
         (("dpux",), "there is no preset 'dpux'"),
         (("dpu", "--fix", "x.json"), "--fix mends JSON files"),
+        (("dpu", "--to", "json", "--json"), "--to json and --json both say"),
     ):
         with pytest.raises(InputError, match=message):
             run("config", *words)
     (tmp_path / "a.json").write_text('{"target_device": "DPU"}')
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(WorkspaceError, match="there is no such folder"):
         run("config", str(tmp_path / "a.json"), "--fix", str(tmp_path / "none" / "b.json"))
 
 

@@ -68,7 +68,10 @@ def refusal(tmp_path: Path, text: str, *, parity: bool = False) -> str:
         ('{"layer_quantize_config": [{"quantizable_data_type": [], "layer": 1}]}',
          "unknown key 'layer' in layer_quantize_config[0]"),
         ('{"quantizable_data_type": ["input"]}', "leaves out weights, bias, activation"),
-        ('{"onnx_opset_version": 3}', "onnx_opset_version = 3"),
+        ('{"onnx_opset_version": 12}', "onnx_opset_version = 12; accepted is -1"),
+        ('{"onnx_opset_version": 999}', "onnx_opset_version = 999; accepted is -1"),
+        ('{"target_device": "GPU", "change_pool_input_fix": true}',
+         "change_pool_input_fix means nothing for GPU"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, text: str, message: str) -> None:

@@ -103,8 +103,11 @@ def test_problems_of_a_recipe_name_its_keys(tmp_path: Path) -> None:
     [
         ("[target\n", "not readable as TOML"),
         ("target = 3", "'target' is no table"),
-        ("[quantize]\nlayers = 3", "'layers' is no table"),
-        ("[target]\nconfiguration = 'none'", "none cannot be read"),
+        ("[quantize]\nlayers = 3", "no recipe, without"),
+        ("[target]\n[quantize]\nlayers = 3", "'layers' is no table"),
+        ("[target]\nname = 'tidl'", "is for target 'tidl'"),
+        ("[target]\nconfiguration = 'dpux'", r"neither a preset nor a file in [\s\S]*'dpu'\?"),
+        ("[target]\nconfiguration = 'none.json'", r"none.json cannot be read[\s\S]*check the path"),
         ("[target]\nconfiguration = 'gemm88_config'", "quantizes to float32"),
         ("[target.settings]\nmethod = 'mse'", r"\[target.settings\]: unknown key 'method'"),
     ],

@@ -318,3 +318,12 @@ def test_a_depthwise_convolution_is_a_type_of_its_own_for_the_original(graph: Gr
     assert bits(narrow, parity=False) == [6, 6]
     assert bits(narrow, parity=True) == [6, 8]
     assert bits(depthwise, parity=True) == [8, 6]
+
+
+def test_parity_says_what_the_original_does_not_do_for_processors(graph: Graph) -> None:
+    """Switches about fix positions are accepted there, and nothing reads them."""
+    document = {"target_device": "CPU", "change_pool_input_fix": True,
+                "overall_quantize_config": {"scale_type": "float", "method": "maxmin",
+                                            "calib_statistic_method": "max"}}  # fmt: skip
+    _, notes = resolve(parse_configuration(document, parity=True), graph, parity=True)
+    assert "change_pool_input_fix does nothing for CPU, as in the original" in notes

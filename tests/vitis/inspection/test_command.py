@@ -13,7 +13,7 @@ from tests.vitis.inspection.test_networks import of_module, resnet18
 from torch import nn
 from typer.testing import CliRunner
 
-from nibblefit.errors import InputError
+from nibblefit.errors import InputError, WorkspaceError
 from nibblefit.nn.capture import capture
 from nibblefit.recipe import ModelSection, Recipe, TargetSection
 from nibblefit.results import Status
@@ -84,13 +84,37 @@ def test_wrong_requests_are_refused(strange: Path, tmp_path: Path) -> None:
     for words, message in (
         ((str(strange), "--image", "gif"), "--image gif"),
         ((str(strange), "--part", "kv26"), "no DPU or board 'kv26'"),
-        ((str(strange), "--out", f"{strange}/x"), "cannot be written"),
+        ((str(strange), "--image", "svg"), "--image svg has no effect: without --out"),
         ((str(tmp_path / "none.onnx"),), "cannot be read"),
+        ((str(strange), "--input-shape", "1,99999999999"), "99,999,999,999 numbers"),
     ):
         with pytest.raises(InputError, match=message):
             run("inspect", *words)
+    with pytest.raises(WorkspaceError, match="a file stands where a folder is needed"):
+        run("inspect", str(strange), "--out", f"{strange}/x")
     with pytest.raises(InputError):
         run("inspect", "none.py:build")
+
+
+def test_a_given_shape_fills_what_a_file_leaves_open_and_contradicts_nothing(
+    tmp_path: Path,
+) -> None:
+    """Open sizes are taken from the option; other sizes, and several inputs, are refused."""
+    fancy = [node("Conv", "x w", "conv"), node("Fancy", "conv", "out", "com.acme")]
+    made = model(fancy, [weights("w", 8, 8, 1, 1)])
+    path = tmp_path / "open.onnx"
+    for axis in (2, 3):
+        made.graph.input[0].type.tensor_type.shape.dim[axis].ClearField("dim_value")
+    onnx.save(made, path)
+    shapes = [json.loads(run("inspect", str(path), "--json", *more))["layers"][0]["output_nhwc"]
+              for more in ((), ("--input-shape", "8,5,7"))]  # fmt: skip
+    assert shapes == [None, [1, 5, 7, 8]]
+    with pytest.raises(InputError, match=r"--input-shape is \(3, 5, 7\)"):
+        run("inspect", str(path), "--input-shape", "3,5,7")
+    made.graph.input.append(onnx.ValueInfoProto(name="other"))
+    onnx.save(made, path)
+    with pytest.raises(InputError, match="2 inputs"):
+        run("inspect", str(path), "--input-shape", "8,5,7")
 
 
 def test_devices_are_listed_and_explained() -> None:
@@ -148,7 +172,7 @@ def test_a_long_network_is_drawn_in_columns(tmp_path: Path) -> None:
 def test_a_picture_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     """A folder that is not there."""
     found = of_module(nn.Sequential(nn.Conv2d(3, 8, 3)), (3, 9, 9))
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(WorkspaceError, match="there is no such folder"):
         draw(found, tmp_path / "none" / "a.png")
 
 

@@ -27,7 +27,7 @@ from nibblefit_vitis.qat.places import folded_graph
 from nibblefit_vitis.qat.schedule import QatSchedule, statistics_epoch, thresholds_epoch
 from nibblefit_vitis.qat.simulation import simulation_of
 from nibblefit_vitis.quantize.pipeline import finished
-from nibblefit_vitis.settings import DPU_DEFAULT, Kind, NetworkSetting
+from nibblefit_vitis.settings import DPU_DEFAULT, Device, Kind, NetworkSetting
 from nibblefit_vitis.simulation import fake_quantized
 
 SETTING = NetworkSetting()
@@ -86,10 +86,14 @@ def assert_exact(network: QatNetwork, setting: NetworkSetting) -> None:
         assert np.array_equal(found[key].numpy(), judged[key]), key
 
 
+@pytest.mark.parametrize("device", [Device.DPU, Device.CPU])
 @pytest.mark.parametrize("parity", [False, True])
-def test_training_simulates_every_integer(parity: bool) -> None:
-    """The quantized graph of a trained network gives the simulation's codes, all of them."""
-    setting = replace(SETTING, parity=parity)
+def test_training_simulates_every_integer(parity: bool, device: Device) -> None:
+    """The quantized graph of a trained network gives the simulation's codes, all of them.
+
+    With parity a CPU too has the DPU's constants.
+    """
+    setting = replace(SETTING, parity=parity, device=device)
     assert_exact(trained(mixed(), setting), setting)
 
 

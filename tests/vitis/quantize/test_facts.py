@@ -14,12 +14,12 @@ from nibblefit.ir.graph import Graph, frozen_mapping
 from nibblefit.ir.ops import Op
 from nibblefit.ir.store import load_quantized, save_quantized
 from nibblefit_vitis.alignment import Change
-from nibblefit_vitis.files import arch_of
 from nibblefit_vitis.formats import FixPosition, FloatScale, NetworkFormats
 from nibblefit_vitis.quantize.facts import corrections_in, facts_of, formats_in, recorded
 from nibblefit_vitis.quantize.integers import lower_network
 from nibblefit_vitis.quantize.pipeline import finished, quantize_network, ready
 from nibblefit_vitis.settings import DPU_DEFAULT, Device, Kind, NetworkSetting, ScaleType
+from nibblefit_vitis.writing.arch import arch_of
 
 
 def network() -> Graph:

@@ -50,6 +50,21 @@ def test_an_untouched_folder_passes(folder: Path) -> None:
         assert failures(folder, folder / "compiled/md5sum.txt", fingerprint) == []
 
 
+def test_a_list_of_nothing_is_no_proof(folder: Path) -> None:
+    """An empty list of digests is damage; a folder without one is another folder."""
+    (folder / "checksums.json").write_text("{}")
+    with pytest.raises(InputError, match="no list of files with their digests"):
+        verify(folder)
+    with pytest.raises(InputError, match="no folder of the compile stage"):
+        verify(folder / "compiled")
+
+
+def test_a_missing_arch_file_is_a_failed_check(folder: Path) -> None:
+    """Files and fingerprint are both reported, not the first trouble alone."""
+    (folder / "arch.json").unlink()
+    assert failures(folder, fingerprint=B4096) == ["vitis.files", "vitis.fingerprint"]
+
+
 def test_changed_and_missing_files_are_found(folder: Path) -> None:
     """Each is named."""
     (folder / "arch.json").write_text('{"fingerprint": "0x1"}')

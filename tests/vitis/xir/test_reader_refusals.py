@@ -25,7 +25,7 @@ from nibblefit.ir.ops import Op
 from nibblefit_vitis.settings import NetworkSetting
 from nibblefit_vitis.xir.attributes import flag, number, numbers, raw, real, reals, text
 from nibblefit_vitis.xir.graph import Attribute, XirGraph, XirOperator
-from nibblefit_vitis.xir.importing.names import Names
+from nibblefit_vitis.xir.importing.names import OurNames
 from nibblefit_vitis.xir.importing.network import network_of
 from nibblefit_vitis.xir.network import to_xir
 
@@ -191,7 +191,7 @@ def test_a_gate_without_its_own_rounding_is_still_a_hard_swish() -> None:
 def test_one_constant_in_two_arrangements_gets_two_names() -> None:
     """A constant that two layers read differently is entered twice."""
     graph = graph_of(square)
-    read = network_of(graph, Names(frozen_mapping({"Net__a_weight": "w", "Net__b_weight": "w"})))
+    read = network_of(graph, OurNames(frozen_mapping({"Net__a_weight": "w", "Net__b_weight": "w"})))
     assert len([name for name in read.graph.constants if name.startswith("w")]) == 2
 
 

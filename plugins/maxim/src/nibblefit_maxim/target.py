@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nibblefit.hooks import ApiVersion, TargetInfo, hookimpl
+from nibblefit_maxim.idle import UNREAD
 from nibblefit_maxim.numerics import INPUT_RANGE, NUMERICS
 from nibblefit_maxim.options import LayerOptions, MaximOptions
 from nibblefit_maxim.parts import PARTS, part_named
@@ -31,13 +32,14 @@ class MaximTarget:
         name="maxim",
         summary="MAX78000 and MAX78002: training in the chip's arithmetic, planned memory, "
         "vendor files",
-        api=ApiVersion(1, 1),
+        api=ApiVersion(1, 2),
         numerics=NUMERICS,
         options=MaximOptions,
         parts=tuple(PARTS),
         manual="docs/targets/maxim.md",
         input_range=INPUT_RANGE,
         layer_options=LayerOptions,
+        unread=UNREAD,
     )
 
     @hookimpl
@@ -49,10 +51,12 @@ class MaximTarget:
 
     @hookimpl
     def recipe_problems(self, recipe: Recipe) -> Sequence[Finding]:
-        """Return settings that do not go together."""
+        """Return settings that do not go together, and those that nothing reads."""
+        from nibblefit_maxim.idle import idle_keys
         from nibblefit_maxim.plan import plan_problems
 
-        return plan_problems(recipe, _options(recipe))
+        options = _options(recipe)
+        return (*plan_problems(recipe, options), *idle_keys(recipe, options))
 
     @hookimpl
     def prepare(self, run: Run, graph: Graph) -> Model:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from nibblefit.ir.graph import frozen_mapping
 from nibblefit.plan import Candidates, Gate, PlanItem, Stage, Step
 from nibblefit.recipe import Recipe
-from nibblefit_tidl.sparsity.options import L1, L2, SPARSE, STAGE, StageOptions
+from nibblefit_tidl.sparsity.options import FIRST, L1, L2, SPARSE, STAGE, StageOptions
 
 #: TI's guide: sparse and quantized together may cost about two points against the first stage.
 DROP_BUDGET = 0.02
@@ -24,7 +24,7 @@ def training_stages(recipe: Recipe, options: StageOptions) -> list[PlanItem]:
     items: list[PlanItem] = [
         # It says whether the sparse stage is long enough for its target.
         Step(Stage.PREPARE, "prepare", reads=("train",)),
-        *_training("initial", L2),
+        *_training(FIRST, L2),
     ]
     if recipe.evaluate.floor > 0.0:
         items.append(_floor(recipe.evaluate.floor))

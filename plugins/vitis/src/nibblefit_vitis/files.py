@@ -23,7 +23,7 @@ from nibblefit_vitis.quantize.facts import corrections_in, formats_in, recorded
 from nibblefit_vitis.quantize.integers import lower_network
 from nibblefit_vitis.quantize.pipeline import ready, with_corrections
 from nibblefit_vitis.settings import NetworkSetting
-from nibblefit_vitis.writing.arch import stated_in
+from nibblefit_vitis.writing.arch import arch_of
 from nibblefit_vitis.writing.files import Deployment, read_network, write_all
 
 #: Where integers lie that no xmodel can state.
@@ -100,29 +100,6 @@ def read_files(run: Run, artifact: Artifact) -> QuantizedGraph:
         raise InputError(f"neither an xmodel nor integers lie in {run.artifact_folder}",
                          hint="run the compile stage again")  # fmt: skip
     return load_quantized(folder)
-
-
-def arch_of(arch: str, folder: Path) -> str:
-    """Return the name or fingerprint that ``target.arch`` means.
-
-    Args:
-        arch: A name, a fingerprint, or an ``arch.json``.
-        folder: Where relative paths start.
-
-    Raises:
-        InputError: The file says neither.
-    """
-    if not arch.endswith(".json"):
-        return arch
-    path = folder / arch
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise InputError(
-            f"{path} cannot be read: {problem}",
-            hint="give a name, a fingerprint or an arch.json",
-        ) from problem
-    return f"0x{stated_in(text, str(path)).value:x}"
 
 
 def _reference(run: Run) -> Model:

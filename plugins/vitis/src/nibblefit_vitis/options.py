@@ -89,3 +89,10 @@ class VitisOptions(BaseModel):
         if self.configuration and self.settings:
             raise ValueError("configuration and settings exclude each other: keep one of them")
         return self
+
+    @model_validator(mode="after")
+    def _epochs_are_trained(self) -> VitisOptions:
+        default = type(self).model_fields["finetune_epochs"].default
+        if self.finetune_epochs != default and not self.fast_finetune:
+            raise ValueError("finetune_epochs has no effect without fast_finetune = true")
+        return self

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nibblefit.hooks import ApiVersion, TargetInfo, hookimpl
+from nibblefit.ir.graph import frozen_mapping
 from nibblefit_vitis.configuration.layer_options import LayerOptions
 from nibblefit_vitis.numerics import DPU_NUMERICS
 from nibblefit_vitis.options import VitisOptions
@@ -37,6 +38,13 @@ class Vitis:
         parts=PARTS,
         manual="docs/targets/vitis.md",
         layer_options=LayerOptions,
+        unread=frozen_mapping(
+            {
+                f"quantize.{key}": f"set {ours} in [target.settings], below "
+                "overall_quantize_config, or in [quantize.layers]"
+                for key, ours in (("method", "method"), ("percentile", "percentage"))
+            }
+        ),
     )
 
     @hookimpl

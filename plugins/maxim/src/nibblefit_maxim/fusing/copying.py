@@ -40,44 +40,58 @@ def copied(  # noqa: PLR0917 - what a convolution is made of
     Raises:
         UnfitError: There are too many copies.
     """
-    reach = fit.kernel[0] // 2
-    kernel = (reach + 1,) * len(fit.kernel)
-    axes = [
-        _parts(begin, step, taps, reach)
-        for begin, step, taps in zip(fit.begin, fit.step, weights[2:], strict=True)
-    ]
-    parts = list(product(*axes))
-    channels, *sides = value.held_shape
-    count, limit = channels * len(parts), site.part.max_channels
-    if count > limit:
-        raise UnfitError(
-            f"kernel {times(weights[2:])} takes {len(parts)} shifted copies of {channels} "
-            f"channels; {limit} channels is the limit",
-            f"use at most {limit // len(parts)} channels, or smaller kernels",
-        )
-    name = site.free(f"{node.name}.copies")
-    grown = (size + 2 * pad - reach for size, pad in zip(sides, fit.pad, strict=True))
-    note = f"kernel {times(weights[2:])} runs as {times(kernel)} over {len(parts)} shifted copies"
-    layer = _copying(name, operator, value, (count, *grown), kernel, fit)
+    kernel = (fit.kernel[0] // 2 + 1,) * len(fit.kernel)
+    parts = _shifted(fit, weights)
+    count = _copied_channels(site, value.held_shape[0], len(parts), weights)
+    layer = _copying(site.free(f"{node.name}.copies"), operator, value, count, kernel, fit)
     shifts = tuple(tuple(first for first, _, _ in part) for part in parts)
-    site.layers[name] = replace(layer, copies=shifts, notes=(note,))
+    note = f"kernel {times(weights[2:])} runs as {times(kernel)} over {len(parts)} shifted copies"
+    site.layers[layer.name] = replace(layer, copies=shifts, notes=(note,))
     zeros = (0,) * len(kernel)
     return (
-        Value((name,), layer.output_shape, layer.output_shape),
+        Value((layer.name,), layer.output_shape, layer.output_shape),
         KernelFit(kernel, zeros, fit.dilation, zeros, fit.step, fit.surplus),
         CopiedKernel(
             weights,
             (weights[0], count, *kernel),
             tuple(_joined(part) for part in parts),
-            is_grouped=weights[1] < channels,
+            is_grouped=weights[1] < value.held_shape[0],
         ),
     )
 
 
+def _shifted(fit: KernelFit, weights: Shape) -> list[tuple[_AxisPart, ...]]:
+    """Return what each copy serves: its part of every axis."""
+    reach = fit.kernel[0] // 2
+    axes = [
+        _parts(begin, step, taps, reach)
+        for begin, step, taps in zip(fit.begin, fit.step, weights[2:], strict=True)
+    ]
+    return list(product(*axes))
+
+
+def _copied_channels(site: Assembly, channels: int, copies: int, weights: Shape) -> int:
+    """Return how many channels all copies have.
+
+    Raises:
+        UnfitError: More than a layer can have.
+    """
+    count, limit = channels * copies, site.part.max_channels
+    if count > limit:
+        raise UnfitError(
+            f"kernel {times(weights[2:])} takes {copies} shifted copies of {channels} "
+            f"channels; {limit} channels is the limit",
+            f"use at most {limit // copies} channels, or smaller kernels",
+        )
+    return count
+
+
 def _copying(  # noqa: PLR0917 - what a layer is made of
-    name: str, operator: Operator, value: Value, shape: Shape, kernel: Shape, fit: KernelFit
+    name: str, operator: Operator, value: Value, channels: int, kernel: Shape, fit: KernelFit
 ) -> HardwareLayer:
     """Return a layer that passes its input on, before it is said how often and how shifted."""
+    sides = zip(value.held_shape[1:], fit.pad, kernel, strict=True)
+    shape = (channels, *(size + 2 * pad - (taps - 1) for size, pad, taps in sides))
     return HardwareLayer(
         name, operator, value.sources, value.operand_shape, shape, value.pool, value.eltwise,
         value.pool_first, kernel, fit.pad, (1,) * len(kernel), identity=True,

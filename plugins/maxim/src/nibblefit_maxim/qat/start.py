@@ -95,7 +95,7 @@ class Starter:
         options: The target's options.
         part: Name of the device.
         overrides: ``[quantize.layers]``.
-        samples: Calibration samples, the first ones of the training split.
+        samples: Calibration samples, the first ones of the training split of `data`.
         data: Where they come from.
     """
 
@@ -110,7 +110,7 @@ class Starter:
         """Return the starter of a run."""
         section = run.recipe.quantize
         layers = {name: dict(values) for name, values in section.layers.items()}
-        return cls(run.options, run.part, layers, section.calibration_samples, run.data)
+        return cls(run.options, run.part, layers, section.calibration_samples, run.calibration_data)
 
     def fused(self, graph: Graph) -> FusedNetwork:
         """Return the hardware layers of a graph.

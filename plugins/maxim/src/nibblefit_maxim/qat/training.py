@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from nibblefit.defaults.train import train
+from nibblefit.defaults.train import KEPT, kept_facts, kept_in_words, train
 from nibblefit.errors import RecipeError
 from nibblefit.ir.graph import frozen_mapping
 from nibblefit.models import Model
@@ -70,12 +70,13 @@ def train_switching(run: Run, model: Model) -> Model:
             "the training ended before quantization started",
             hint="lower target.start_epoch, or set train.early_stop = 0",
         )
-    run.reporter.say(f"{run.step}: kept epoch {result.chosen_epoch}, quantized from {epoch + 1} on")
+    run.reporter.say(f"{run.step}: {kept_in_words(result)}; quantized from epoch {epoch + 1} on")
     graph = trained.to_graph()
     done = replace(
         model,
         graph=graph,
         masks=frozen_mapping({n: m for n, m in model.masks.items() if n in graph.constants}),
         history=(*model.history, *(frozen_mapping(record) for record in result.history)),
+        extra=frozen_mapping({**model.extra, KEPT: kept_facts(run, result)}),
     )
     return Decisions(trained.settings, trained.thresholds).kept_in(done)

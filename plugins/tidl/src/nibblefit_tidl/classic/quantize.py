@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nibblefit.data.source import Split
-from nibblefit.defaults.quantize import calibration_batches
+from nibblefit.defaults.quantize import calibration_batches, calibration_count
 from nibblefit.ir.graph import Graph, frozen_mapping
 from nibblefit.ir.numerics import Numerics
 from nibblefit.ir.quantized import QuantizedGraph
@@ -36,7 +35,7 @@ def quantize_model(run: Run, model: Model) -> QuantizedGraph:
     """Return the integer graph of a model."""
     options: ClassicOptions = run.options
     run, model = on_pixels(run, model)
-    count = min(run.recipe.quantize.calibration_samples, len(run.data.split(Split.TRAIN)))
+    count = calibration_count(run)
     with run.reporter.progress("calibrating", count) as bar:
         graph, parameters = quantize_network(
             model.graph, options, calibration_batches(run, model, count),

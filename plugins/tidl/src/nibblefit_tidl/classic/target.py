@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nibblefit.hooks import ApiVersion, TargetInfo, hookimpl
+from nibblefit_tidl.classic.advice import UNREAD
 from nibblefit_tidl.classic.numerics import numerics_of
 from nibblefit_tidl.classic.options import ClassicOptions
 from nibblefit_tidl.devices import CLASSIC_DEVICES
@@ -33,6 +34,7 @@ class TidlClassic:
         options=ClassicOptions,
         parts=tuple(CLASSIC_DEVICES),
         manual="docs/targets/tidl-classic.md",
+        unread=UNREAD,
     )
 
     @hookimpl
@@ -93,10 +95,10 @@ class TidlClassic:
 
     @hookimpl
     def recipe_problems(self, recipe: Recipe) -> Sequence[Finding]:
-        """Return what this generation does not have: widths per layer."""
+        """Return settings that nothing reads."""
         from nibblefit_tidl.classic.advice import recipe_findings
 
-        return recipe_findings(recipe)
+        return recipe_findings(recipe, options_of(recipe))
 
     @hookimpl
     def regularize(self, run: Run, model: Model) -> Sequence[TrainingPart]:

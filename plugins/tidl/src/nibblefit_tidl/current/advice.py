@@ -6,16 +6,40 @@ The advice on quantized training is that of edgeai-modeloptimization 11.1: SGD, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from nibblefit.errors import RecipeError
+from nibblefit.ir.graph import frozen_mapping
 from nibblefit.recipe import Recipe
+from nibblefit.recipe_file.idle import idle_findings
 from nibblefit.results import Finding, Status
 from nibblefit_tidl.configuration.provider_rules import FEWEST_FRAMES
 from nibblefit_tidl.current.modes import mode_of
 from nibblefit_tidl.current.options import TidlOptions
 from nibblefit_tidl.devices import device_named
+from nibblefit_tidl.sparsity.idle import INSTEAD_OF_PRUNE, idle_stage_keys
 
 #: Largest learning rate of quantized training that draws no remark.
 LARGEST_RATE = 1e-3
+
+
+#: Keys of core's recipe that are never read → what to use instead.
+UNREAD = frozen_mapping(
+    {
+        "quantize.method": "set target.accuracy_level, which says how ranges are found",
+        "quantize.percentile": "set target.activation_range_shrink",
+        "quantize.layers": "use target.output_feature_16bit_names and target.params_16bit_names",
+        "prune": INSTEAD_OF_PRUNE,
+    }
+)
+#: What only integers have, in ``[target]`` and elsewhere.
+_OF_INTEGERS = (
+    "quantize.calibration_samples", "calibration", "evaluate.judge_samples", "target.front",
+    "target.front_mean", "target.front_scale", "target.front_border", "target.accuracy_level",
+    "target.narrow_bias", "target.weight_range_method", "target.activation_range_shrink",
+    "target.weight_range_shrink", "target.calibration_iterations", "target.calibration_frames",
+    "target.bias_calibration_factor", "target.high_resolution_optimization",
+)  # fmt: skip
 
 
 def recipe_findings(recipe: Recipe, options: TidlOptions) -> list[Finding]:
@@ -28,16 +52,7 @@ def recipe_findings(recipe: Recipe, options: TidlOptions) -> list[Finding]:
             Finding("tidl.device", Status.FAILED, problem, "target", error.hint)
             for problem in error.problems
         ]
-    if recipe.quantize.layers:
-        found.append(
-            Finding(
-                "tidl.widths", Status.FAILED,
-                f"quantize.layers sets '{next(iter(recipe.quantize.layers))}' apart; this target "
-                "has lists of names for that",
-                "quantize.layers",
-                "use target.output_feature_16bit_names and target.params_16bit_names",
-            )
-        )  # fmt: skip
+    found += idle_findings(recipe, dict(_idle(recipe, options)), options)
     if options.qat:
         found += _training(recipe)
     frames = min(options.calibration_frames, recipe.quantize.calibration_samples)
@@ -50,6 +65,21 @@ def recipe_findings(recipe: Recipe, options: TidlOptions) -> list[Finding]:
             )
         )  # fmt: skip
     return found
+
+
+def _idle(recipe: Recipe, options: TidlOptions) -> Iterator[tuple[str, str]]:
+    """Yield keys that nothing reads, as the rest of the recipe is, and why."""
+    yield from idle_stage_keys(recipe, options)
+    if not options.qat:
+        yield "target.qat_averaging", "without target.qat = true"
+    if options.tensor_bits == 32:
+        for key in _OF_INTEGERS:
+            yield key, "with target.tensor_bits = 32, where nothing is quantized"
+        if not options.sparsify:
+            yield "evaluate.max_drop", "with target.tensor_bits = 32, where nothing is quantized"
+    device = device_named(recipe.target.part)
+    if not device.narrow_bias:
+        yield "target.narrow_bias", f"on {device.name}, which has no narrow biases"
 
 
 def _training(recipe: Recipe) -> list[Finding]:

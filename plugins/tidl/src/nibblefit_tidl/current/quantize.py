@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nibblefit.data.source import Split
-from nibblefit.defaults.quantize import calibration_batches
+from nibblefit.defaults.quantize import calibration_batches, calibration_count
 from nibblefit.ir.graph import Graph, frozen_mapping
 from nibblefit.ir.quantized import QuantizedGraph
 from nibblefit.models import Model
@@ -62,7 +61,7 @@ def quantize_model(run: Run, model: Model) -> QuantizedGraph:
     mode = mode_of(device_named(run.part), options)
     run, model = on_pixels(run, model)
     given = {**ranges_of(model), **pixel_ranges(run.data, model.graph)}
-    count = min(run.recipe.quantize.calibration_samples, len(run.data.split(Split.TRAIN)))
+    count = calibration_count(run)
     batches = calibration_batches(run, model, count)
     metadata = {"class_names": list(run.data.class_names), "part": run.part}
     with run.reporter.progress("calibrating", count) as bar:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from nibblefit.hooks import ApiVersion, TargetInfo, hookimpl
 from nibblefit.ir.graph import frozen_mapping
+from nibblefit_tidl.current.advice import UNREAD
 from nibblefit_tidl.current.modes import mode_of
 from nibblefit_tidl.current.options import TidlOptions
 from nibblefit_tidl.devices import DEVICES, TDA4VM
@@ -37,6 +38,7 @@ class Tidl:
         options=TidlOptions,
         parts=tuple(DEVICES),
         manual="docs/targets/tidl.md",
+        unread=UNREAD,
         part_numerics=frozen_mapping(
             {name: mode_of(device, TidlOptions()).numerics for name, device in DEVICES.items()}
         ),

@@ -18,33 +18,39 @@ if TYPE_CHECKING:
     from nibblefit_tidl.front.preprocessing import Preprocessing
 
 
+_Mean = Annotated[str, typer.Option("--mean", help="Pixel means, such as 123.7,116.3,103.5.")]
+_Scale = Annotated[
+    str, typer.Option("--scale", help="Factors behind them, such as 0.017,0.0175,0.0174.")
+]
+_Mode = Annotated[
+    str,
+    typer.Option(
+        "--mode", help="fold: into the first layer of a float model; convert: nodes in front."
+    ),
+]
+_Border = Annotated[
+    str, typer.Option("--border", help="fold: refuse a padded first layer, or pad it.")
+]
+_HostClock = Annotated[
+    float | None,
+    typer.Option("--host-clock", help="GHz of one Arm core; unset: assumed by device."),
+]
+_MemoryBandwidth = Annotated[
+    float | None,
+    typer.Option("--memory-bandwidth", help="GB/s of memory; unset: assumed by device."),
+]
+
+
 def front(  # noqa: PLR0917 - options of a command
     model: Annotated[Path, typer.Argument(help="Float or QDQ model.", metavar="MODEL.ONNX")],
     out: Annotated[Path, typer.Option("--out", help="Model to write.")],
-    mean: Annotated[
-        str, typer.Option("--mean", help="Pixel means, such as 123.7,116.3,103.5.")
-    ] = "0",
-    scale: Annotated[
-        str, typer.Option("--scale", help="Factors behind them, such as 0.017,0.0175,0.0174.")
-    ] = "1",
-    mode: Annotated[
-        str,
-        typer.Option(
-            "--mode", help="fold: into the first layer of a float model; convert: nodes in front."
-        ),
-    ] = "convert",
-    border: Annotated[
-        str, typer.Option("--border", help="fold: refuse a padded first layer, or pad it.")
-    ] = "refuse",
+    mean: _Mean = "0",
+    scale: _Scale = "1",
+    mode: _Mode = "convert",
+    border: _Border = "refuse",
     part: Annotated[str, typer.Option("--part", help="Device for the cost estimate.")] = "",
-    host_clock: Annotated[
-        float | None,
-        typer.Option("--host-clock", help="GHz of one Arm core; unset: assumed by device."),
-    ] = None,
-    memory_bandwidth: Annotated[
-        float | None,
-        typer.Option("--memory-bandwidth", help="GB/s of memory; unset: assumed by device."),
-    ] = None,
+    host_clock: _HostClock = None,
+    memory_bandwidth: _MemoryBandwidth = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Put mean and scale into a model, so that it takes pixels of 0 to 255.

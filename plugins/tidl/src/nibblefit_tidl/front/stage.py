@@ -106,7 +106,7 @@ def integer_run(run: Run) -> Run:
     reference = run.reference
     if reference is not None:
         reference = reference.with_graph(network_on_pixels(reference.graph, front).graph)
-    return replace(run, data=PixelSource(run.data, front.given), reference=reference)
+    return replace(_seen_as_pixels(run, front), reference=reference)
 
 
 def on_pixels(run: Run, model: Model) -> tuple[Run, Model]:
@@ -115,13 +115,20 @@ def on_pixels(run: Run, model: Model) -> tuple[Run, Model]:
     if front is None or not front.inside:
         return run, model
     graph = network_on_pixels(model.graph, front).graph
-    return replace(run, data=PixelSource(run.data, front.given)), model.with_graph(graph)
+    return _seen_as_pixels(run, front), model.with_graph(graph)
 
 
 def frame_run(run: Run) -> Run:
     """Return the run whose samples are what the application hands over: pixels with any front."""
     front = front_of(run)
-    return replace(run, data=PixelSource(run.data, front.given)) if front is not None else run
+    return _seen_as_pixels(run, front) if front is not None else run
+
+
+def _seen_as_pixels(run: Run, front: Front) -> Run:
+    calibration = run.calibration
+    if calibration is not None:
+        calibration = PixelSource(calibration, front.given)
+    return replace(run, data=PixelSource(run.data, front.given), calibration=calibration)
 
 
 def check_front(run: Run, network: Graph) -> Graph:

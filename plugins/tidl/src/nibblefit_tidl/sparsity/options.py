@@ -6,11 +6,14 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
+from nibblefit.recipe import Recipe
 from nibblefit_tidl.sparsity.settings import SparsityOptions
 
 #: Key of a plan step's options that says which of the three stages it is.
 STAGE = "regularization"
 L2, L1, SPARSE = "l2", "l1", "sparse"
+#: Step of the first stage.
+FIRST = "initial"
 
 _STAGES: dict[str, JsonValue] = {"read_by": ["initial", "l1", "sparse"]}
 #: Preparation says whether it can be reached; its result does not depend on it.
@@ -64,3 +67,9 @@ class StageOptions(BaseModel):
         if any(not 0.0 < one <= 0.95 for one in value) or len(set(value)) != len(value):
             raise ValueError("different numbers above 0, at most 0.95")
         return value
+
+
+def has_decay(recipe: Recipe, step: str) -> bool:
+    """Return whether a recipe sets a decay for a step, which takes the place of `l2`."""
+    key, base = "weight_decay", step.split("@", maxsplit=1)[0]
+    return key in recipe.train.model_fields_set or key in recipe.train_steps.get(base, {})

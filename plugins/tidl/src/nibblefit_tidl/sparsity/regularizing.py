@@ -21,7 +21,7 @@ from nibblefit.training.batches import BatchPlan
 from nibblefit.training.naming import parameters_by_name
 from nibblefit.training.parts import ParameterGroup, TrainingPart
 from nibblefit.training.parts_library import L1Penalty
-from nibblefit_tidl.sparsity.options import L1, L2, SPARSE, STAGE, StageOptions
+from nibblefit_tidl.sparsity.options import L1, L2, SPARSE, STAGE, StageOptions, has_decay
 from nibblefit_tidl.sparsity.part import SparsifyPart
 
 
@@ -37,7 +37,7 @@ def parts_for(run: Run, model: Model, options: StageOptions) -> tuple[TrainingPa
     if stage is None:
         return ()
     weights = weight_names(model.graph)
-    decay = options.l2 if stage == L2 and not _has_decay(run) else None
+    decay = options.l2 if stage == L2 and not has_decay(run.recipe, run.step) else None
     parts: list[TrainingPart] = [WeightGroups(model.graph, weights, decay, options.bias_rate)]
     if stage in (L1, SPARSE) and options.l1 > 0.0:
         parts.append(L1Penalty(options.l1, tuple(map(escape, weights))))
@@ -46,13 +46,6 @@ def parts_for(run: Run, model: Model, options: StageOptions) -> tuple[TrainingPa
         schedule = sparsity.schedule(planned_steps(run))
         parts.append(SparsifyPart(model.graph, schedule, sparsity.caps, sparsity.thresholds))
     return tuple(parts)
-
-
-def _has_decay(run: Run) -> bool:
-    """Return whether the recipe sets a decay for the step in hand."""
-    key, step = "weight_decay", run.step.split("@", maxsplit=1)[0]
-    recipe = run.recipe
-    return key in recipe.train.model_fields_set or key in recipe.train_steps.get(step, {})
 
 
 class WeightGroups(TrainingPart):

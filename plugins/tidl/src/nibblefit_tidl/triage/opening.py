@@ -77,7 +77,7 @@ def open_subject(folder: Path | str, reporter: Reporter | None = None) -> Subjec
         recipe=recipe, stage=Stage.QUANTIZE, step=step, part=setting.part, options=setting.options,
         folder=place, scratch=place, seed=seed_of(recipe, step), device="cpu", hooks=manager,
         reporter=reporter or SilentReporter(), task=sources.task(recipe, info),
-        data=sources.data(recipe, info),
+        data=sources.data(recipe, info), calibration=sources.calibration(recipe, info),
     )  # fmt: skip
     model = opened.model(source)
     run, model = on_pixels(run, model)

@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from nibblefit.data.source import Split
 from nibblefit.defaults.evaluation.accuracy import measure
 from nibblefit.defaults.evaluation.inputs import input_codes, sample_count
-from nibblefit.defaults.quantize import calibration_batches
+from nibblefit.defaults.quantize import calibration_batches, calibration_count
 from nibblefit.engine import Engine
 from nibblefit.errors import RecipeError, UnsupportedError
 from nibblefit.fixed.formats import FloatArray
@@ -191,8 +190,7 @@ class _Trial:
 
     def _calibration(self) -> list[Frames]:
         if not self._batches:
-            available = len(self.run.data.split(Split.TRAIN))
-            count = min(self.run.recipe.quantize.calibration_samples, available)
+            count = calibration_count(self.run)
             self._batches = list(calibration_batches(self.run, self.subject.model, count))
         return self._batches
 

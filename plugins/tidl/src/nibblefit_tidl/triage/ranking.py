@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nibblefit.data.source import Split
 from nibblefit.defaults.evaluation.inputs import input_codes
-from nibblefit.defaults.quantize import calibration_batches
+from nibblefit.defaults.quantize import calibration_batches, calibration_count
 from nibblefit.engine import Engine
 from nibblefit.fixed.formats import FloatArray
 from nibblefit.fixed.quantize import dequantize
@@ -125,8 +124,7 @@ def rank_layers(subject: Subject, frames: Frames, reporter: Reporter) -> Ranking
     options: TidlOptions = subject.run.options
     if options.tensor_bits != 8:
         return Ranking(skipped=f"every layer has {options.tensor_bits} bits already")
-    run, available = subject.run, len(subject.run.data.split(Split.TRAIN))
-    count = min(run.recipe.quantize.calibration_samples, available)
+    run, count = subject.run, calibration_count(subject.run)
     return rank_network(
         subject.folded, subject.graph, options, run.part, frames[:FRAMES], reporter,
         calibration_batches(run, subject.model, count),

@@ -6,8 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from nibblefit.data.source import Split
-from nibblefit.defaults.quantize import calibration_batches
+from nibblefit.defaults.quantize import calibration_batches, calibration_count
 from nibblefit.ir.graph import Graph
 from nibblefit.quantization.assign import calibrated_tensors
 from nibblefit.quantization.calibrate import observe
@@ -90,8 +89,7 @@ class Stability:
 def calibration_stability(subject: Subject) -> Stability:
     """Return how much the ranges of a run depend on which samples calibrated it."""
     run = subject.run
-    available = len(run.data.split(Split.TRAIN))
-    count = min(run.recipe.quantize.calibration_samples, available)
+    count = calibration_count(run)
     if subject.classic:
         return Stability(count, skipped="tidl-classic chooses its shifts frame by frame; "
                          "calibration only sets where they start")  # fmt: skip

@@ -55,7 +55,7 @@ def _files(network: Graph, graph: QuantizedGraph, config: ClassicImport,
 |---|---|
 | `{NETWORK}`, `{WEIGHTS}` | the float network as Caffe, batch norms folded, zeros kept |
 | `{CONFIG}` | import configuration; every key is explained in it |
-| `{SAMPLES}` | {config.num_sample_in_data} training samples as raw {form.name} codes, planar |
+| `{SAMPLES}` | {config.num_sample_in_data} calibration samples as raw {form.name} codes, planar |
 | `ranges.json` | lowest and highest value of every tensor, as calibration measured them |
 
 The input is {shape} of {form.name}; one code is {step:.9g}.{_normalized(front)}

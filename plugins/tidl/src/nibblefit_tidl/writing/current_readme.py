@@ -49,7 +49,7 @@ def _files(network: Graph, models: Sequence[WrittenModel], left_out: Sequence[No
     notes += [f"* There is no `{one.name}.onnx`: {one.reason}." for one in left_out]
     mind = "\n".join(["", *notes, ""]) if notes else ""
     kind = "float32" if front is None else "uint8"
-    rows.append(f"| `calibration/` | {frames} training samples as raw {kind}, and their list |")
+    rows.append(f"| `calibration/` | {frames} calibration samples as raw {kind}, and their list |")
     if pictures:
         rows.append("| `pixels.json` | mean and scale from pixels (0 to 255) to the input |")
     shape = " x ".join(map(str, network.shapes[network.inputs[0]]))

@@ -1,4 +1,4 @@
-"""Calibration frames: real training samples, chosen by the run's seed."""
+"""Calibration frames: real samples, chosen by the run's seed."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ FRAMES, LIST = "calibration", "calibration/list.txt"
 
 
 def calibration_frames(run: Run, count: int) -> FloatConstant:
-    """Return at most `count` training samples, (count, channels, *spatial), float32.
+    """Return at most `count` calibration samples, (count, channels, *spatial), float32.
 
     Raises:
         InputError: There is none.
     """
-    reader = SplitReader(run.data, Split.TRAIN, run.task)
+    reader = SplitReader(run.calibration_data, Split.TRAIN, run.task)
     chosen = np.sort(np.random.default_rng(run.seed).permutation(len(reader))[:count])
     if not len(chosen):
         raise InputError(

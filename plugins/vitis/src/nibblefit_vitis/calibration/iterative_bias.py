@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from nibblefit.ir.graph import Node
-from nibblefit_vitis.simulation.operators import run_operator
+from nibblefit.nn.execute import outputs_of
 
 _RATE = 0.05
 _DECAY = 0.8
@@ -48,7 +48,7 @@ class IterativeBias:
         """
         if self._stopped:
             return
-        (wanted,) = run_operator(node, (inputs[0], self.weights, self.original))
+        (wanted,) = outputs_of(node, (inputs[0], self.weights, self.original))
         missed = output - wanted
         noise = float(missed.square().mean())
         if noise == 0.0:

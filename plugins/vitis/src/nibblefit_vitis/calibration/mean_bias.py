@@ -15,8 +15,8 @@ from torch import Tensor
 from nibblefit.ir.attributes import window_of
 from nibblefit.ir.graph import Graph, Node
 from nibblefit.ir.ops import WEIGHTED, Op
+from nibblefit.nn.execute import outputs_of
 from nibblefit.nn.execute.padding import pad_spatial
-from nibblefit_vitis.simulation.operators import run_operator
 
 
 class MeanInputs:
@@ -61,7 +61,7 @@ def mean_output(node: Node, mean: Tensor, weights: Tensor) -> Tensor:
         groups = int(node.attributes.get("groups", 1))
         per_group = weights.reshape(groups, -1, weights[0].numel())
         return (per_group @ seen.reshape(groups, -1, 1)).reshape(-1)
-    (found,) = run_operator(node, (mean[None], weights))
+    (found,) = outputs_of(node, (mean[None], weights))
     axis = found.dim() - 1 if node.op is Op.LINEAR else 1
     return found.mean([one for one in range(found.dim()) if one != axis])
 

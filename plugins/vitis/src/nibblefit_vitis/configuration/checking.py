@@ -14,6 +14,16 @@ from nibblefit_vitis.configuration.rules import Broken, broken
 from nibblefit_vitis.configuration.schema import Configuration, LayerEntry
 from nibblefit_vitis.settings import Device, Kind
 
+#: The first operator set whose QuantizeLinear has channels.
+OLDEST_OPSET = 13
+
+
+def newest_opset() -> int:
+    """Return the newest operator set that the installed onnx can check."""
+    import onnx.defs
+
+    return onnx.defs.onnx_opset_version()
+
 
 @dataclass(frozen=True, slots=True)
 class _Conflict:
@@ -63,9 +73,15 @@ def _check_network(configuration: Configuration, problems: Problems) -> None:
             f"list all four, or remove {KINDS_KEY}",
         )  # fmt: skip
     opset = configuration.onnx_opset_version
-    if opset is not None and opset != -1 and opset < 11:
+    if opset is not None and opset != -1 and not OLDEST_OPSET <= opset <= newest_opset():
         problems.add(("onnx_opset_version",), f"onnx_opset_version = {opset}; accepted is "
-                     f"{ACCEPTED['onnx_opset_version']}", "write -1, or leave it out")  # fmt: skip
+                     f"{ACCEPTED['onnx_opset_version']}, at most {newest_opset()} with the "
+                     "installed onnx", "write -1, or leave it out")  # fmt: skip
+    for key in ("change_concat_input_fix", "change_pool_input_fix"):
+        if getattr(configuration, key) and configuration.device in (Device.CPU, Device.GPU):
+            problems.add((key,), f"{key} means nothing for {configuration.device}: it is about the "
+                         "fix positions of a DPU; accepted there is false",
+                         "remove it", {(key,): REMOVED})  # fmt: skip
     _check_statistics(configuration, (), problems)
 
 

@@ -46,8 +46,7 @@ def config(
     from nibblefit.cli.output import write_json
     from nibblefit_vitis.configuration.showing import document
 
-    if to not in ("", "recipe", "json"):
-        raise InputError(f"--to {to} is no form", hint="use --to recipe or --to json")
+    _check_form(to, as_json=as_json)
     changes: tuple[str, ...] = ()
     if fix is not None:
         changes, source = _mend(source, fix, parity=parity), str(fix)
@@ -58,6 +57,16 @@ def config(
         write_json({**document(configuration, parity=parity), "changes": changes})
     else:
         _show(configuration, changes, parity=parity)
+
+
+def _check_form(to: str, *, as_json: bool) -> None:
+    """Refuse forms that are none, and two at once."""
+    if to not in ("", "recipe", "json"):
+        raise InputError(f"--to {to} is no form", hint="use --to recipe or --to json")
+    if to and as_json:
+        raise InputError(f"--to {to} and --json both say what is printed",
+                         hint="keep one of them: --json prints what holds after merging, "
+                         "--to json the file")  # fmt: skip
 
 
 def presets(
@@ -122,6 +131,7 @@ def _mend(source: str, target: Path, *, parity: bool) -> tuple[str, ...]:
     """Write the mended file and return what was changed."""
     import json
 
+    from nibblefit.workspace.storage import write_file
     from nibblefit_vitis.configuration.json_text import parse_object, read_text
     from nibblefit_vitis.configuration.repair import repaired
 
@@ -130,8 +140,5 @@ def _mend(source: str, target: Path, *, parity: bool) -> tuple[str, ...]:
         raise InputError(f"--fix mends JSON files, not {source}", hint="correct it by hand")
     document, _ = parse_object(read_text(path), path.name)
     mended, changes = repaired(document, parity=parity)
-    try:
-        target.write_text(json.dumps(mended, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{target} cannot be written: {error.strerror}") from error
+    write_file(target, (json.dumps(mended, indent=2) + "\n").encode())
     return changes

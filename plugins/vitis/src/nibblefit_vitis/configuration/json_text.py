@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
-from nibblefit.errors import InputError
+from nibblefit.errors import InputError, unreadable
 
 #: Way to a value: keys of objects, indices of lists.
 KeyPath: TypeAlias = tuple[str | int, ...]
@@ -27,7 +27,7 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+        raise unreadable(path, error) from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is no text in UTF-8", hint="save it as UTF-8") from error
 

@@ -24,9 +24,6 @@ KINDS = (Kind.INPUT, Kind.WEIGHTS, Kind.BIAS, Kind.ACTIVATION)
 #: Kinds whose scales come from data.
 MEASURED = (Kind.INPUT, Kind.ACTIVATION)
 
-#: Datatypes that the original knows; only the first is quantized by this plugin.
-DATATYPES = ("int", "bfloat16", "float16", "float32")
-
 #: Spelling of blog posts → the file's.
 SCALE_TYPE_ALIAS = "power_of_two"
 
@@ -46,7 +43,7 @@ _FLAG = "true or false"
 ACCEPTED: Mapping[str, str] = MappingProxyType({
     **dict.fromkeys((*SWITCHES, *FLAGS), _FLAG),
     "target_device": "DPU, CPU, GPU, FLEXML",
-    "onnx_opset_version": "-1 (the newest) or a whole number from 11 on",
+    "onnx_opset_version": "-1 (the newest) or a whole number from 13 on",
     KINDS_KEY: f"a list of {_WORDS(KINDS)}",
     OVERALL: "an object of quantization keys",
     TENSORS: f"an object of {_WORDS(KINDS)}",

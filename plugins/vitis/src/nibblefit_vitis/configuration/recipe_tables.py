@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nibblefit.errors import InputError
+from nibblefit.errors import InputError, did_you_mean
 from nibblefit.recipe_file import document_toml
 from nibblefit.results import Finding, Status
 from nibblefit_vitis.configuration.json_text import KeyPath, parse_object, read_text
@@ -21,6 +21,8 @@ from nibblefit_vitis.configuration.read import examine
 from nibblefit_vitis.configuration.schema import Configuration
 
 RULE = "vitis.configuration"
+#: Whose recipes hold these settings.
+TARGET_NAME = "vitis"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,9 @@ def written(target: Mapping[str, Any], layers: Mapping[str, Any], folder: Path) 
     lines: Mapping[KeyPath, int] = {}
     if name in PRESETS or name in REFUSED:
         document, file = preset_document(name), f"preset {name}"
+    elif name and not Path(name).suffix and not (folder / name).exists():
+        raise InputError(f"configuration '{name}' is neither a preset nor a file in {folder}",
+                         hint=did_you_mean(name, PRESETS))  # fmt: skip
     elif name:
         path = folder / name
         document, lines = parse_object(read_text(path), path.name)
@@ -139,6 +144,13 @@ def read_recipe_configuration(path: Path, *, parity: bool = False) -> tuple[Conf
         raise InputError(f"{path.name}: not readable as TOML: {error}",
                          hint="correct the TOML there") from error  # fmt: skip
     target = _table(document, "target", path)
+    name = target.get("name", TARGET_NAME)
+    if "target" not in document or name != TARGET_NAME:
+        whose = f"for target '{name}'" if "target" in document else "no recipe, without [target]"
+        raise InputError(
+            f"{path.name} is {whose}; these settings are those of '{TARGET_NAME}'",
+            hint=f'give a recipe with name = "{TARGET_NAME}" below [target]',
+        )
     layers = _table(_table(document, "quantize", path), "layers", path)
     mode = parity or bool(target.get("parity", False))
     return configuration_of({**target, "parity": mode}, layers, path.parent), mode
@@ -173,7 +185,7 @@ def recipe_text(configuration: Configuration, *, parity: bool = False) -> str:
     """Return the tables as TOML, to be put into a recipe for this target."""
     tables = recipe_tables(configuration)
     mode = {"parity": True} if parity else {}
-    target = {"name": "vitis", **mode, **tables["target"]}
+    target = {"name": TARGET_NAME, **mode, **tables["target"]}
     return document_toml({**tables, "target": target})
 
 

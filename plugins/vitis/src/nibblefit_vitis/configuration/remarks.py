@@ -68,6 +68,9 @@ def _ignored(configuration: Configuration) -> Iterator[str]:
         yield ("convert_relu6_to_relu = false holds without equalization only: with include_cle "
                "every ReLU6 becomes ReLU, as in the original")  # fmt: skip
     scopes = merge(configuration, parity=True)
+    for key in ("change_concat_input_fix", "change_pool_input_fix"):
+        if getattr(configuration, key) and configuration.device in (Device.CPU, Device.GPU):
+            yield f"{key} does nothing for {configuration.device}, as in the original"
     if configuration.device in (Device.DPU, Device.FLEXML):
         if any(one.setting.method is not Method.DIFFS and "method" in one.origins
                for scope in scopes for one in scope.merged.values()):  # fmt: skip

@@ -32,7 +32,9 @@ def inspect(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for text, JSON and picture.")
     ] = None,
-    image: Annotated[str, typer.Option("--image", help="png, svg or none.")] = "png",
+    image: Annotated[
+        str, typer.Option("--image", help="With --out: png (the default), svg or none.")
+    ] = "",
     input_shape: Annotated[
         str, typer.Option("--input-shape", help="One input, channels first: 3,224,224.")
     ] = "",
@@ -52,14 +54,22 @@ def inspect(
     from nibblefit_vitis.inspection.inspection import inspect_network
     from nibblefit_vitis.inspection.text import document
 
-    if image not in ("png", "svg", "none"):
-        raise InputError(f"--image {image} is no kind of picture", hint="use png, svg or none")
+    _check_image(image, out)
     found = inspect_network(_network(model, input_shape), dpu_named(part))
-    files = _write(found, out, image) if out is not None else ()
+    files = _write(found, out, image or "png") if out is not None else ()
     if as_json:
         write_json({**document(found), "files": files})
     else:
         _print(found, files)
+
+
+def _check_image(image: str, out: Path | None) -> None:
+    """Refuse kinds of pictures that are none, and one that would not be written."""
+    if image not in ("", "png", "svg", "none"):
+        raise InputError(f"--image {image} is no kind of picture", hint="use png, svg or none")
+    if image and out is None:
+        raise InputError(f"--image {image} has no effect: without --out no picture is written",
+                         hint="add --out FOLDER, or leave --image out")  # fmt: skip
 
 
 def devices(
@@ -116,7 +126,7 @@ def _network(model: str, input_shape: str) -> Network:
     except NibblefitError:
         if not is_onnx:
             raise
-        return read_network(Path(model))
+        return read_network(Path(model), shape)
 
 
 def _write(found: Inspection, folder: Path, image: str) -> tuple[str, ...]:
@@ -124,18 +134,15 @@ def _write(found: Inspection, folder: Path, image: str) -> tuple[str, ...]:
     import json
 
     from nibblefit.cli.output import plain
+    from nibblefit.workspace.storage import make_folder, write_file
     from nibblefit_vitis.inspection.picture import draw
     from nibblefit_vitis.inspection.text import document, file_name, text
 
     texts = {"txt": text(found), "json": json.dumps(plain(document(found)), indent=2) + "\n"}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = []
-        for suffix, content in texts.items():
-            paths.append(folder / file_name(found, suffix))
-            paths[-1].write_text(content, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{folder} cannot be written: {error.strerror}") from error
+    paths = []
+    for suffix, content in texts.items():
+        paths.append(make_folder(folder) / file_name(found, suffix))
+        write_file(paths[-1], content.encode())
     if image != "none":
         paths.append(folder / file_name(found, image))
         draw(found, paths[-1])

@@ -17,7 +17,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import helper, numpy_helper
 
-from nibblefit.errors import InputError
+from nibblefit.errors import InputError, unreadable
 from nibblefit_vitis.inspection.layer import Layer, Network, Shape, Sort
 from nibblefit_vitis.inspection.onnx_facts import FACTS, SORTS, Site
 from nibblefit_vitis.inspection.onnx_shapes import Full, Known, output_shapes
@@ -30,23 +30,55 @@ _KEEPING = frozenset({"Identity", "Cast", "QuantizeLinear", "DequantizeLinear"})
 MALFORMED = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError)
 
 
-def read_network(path: Path) -> Network:
+def read_network(path: Path, input_shape: tuple[int, ...] = ()) -> Network:
     """Return the network in an ONNX file.
 
+    Args:
+        path: The file.
+        input_shape: Of its one input, without batch axis, for what the file leaves open.
+
     Raises:
-        InputError: The file cannot be read, or is no ONNX file.
+        InputError: The file cannot be read, is no ONNX file, or states another shape.
     """
     model = onnx.ModelProto()
     try:
         model.ParseFromString(path.read_bytes())
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+        raise unreadable(path, error) from error
     except (DecodeError, RecursionError) as error:
         raise InputError(f"{path} is not an ONNX file or is damaged",
                          hint="copy it again, or export the network again") from error  # fmt: skip
     if not model.graph.node:
         raise InputError(f"{path} holds no network", hint="export the network again")
+    if input_shape:
+        _enter_input_shape(model.graph, input_shape, path)
     return network_of_model(model, path.stem)
+
+
+def _enter_input_shape(graph: onnx.GraphProto, given: tuple[int, ...], path: Path) -> None:
+    """Write the given shape into the file's one input."""
+    constants = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in constants]
+    if len(inputs) != 1:
+        raise InputError(f"{path} has {len(inputs)} inputs; --input-shape is that of one",
+                         hint="leave --input-shape out")  # fmt: skip
+    stated = _dimensions(inputs[0])
+    fits = stated is None or (
+        len(stated) == len(given) + 1
+        and all(size in (None, wanted) for size, wanted in zip(stated[1:], given))
+    )
+    if not fits:
+        raise InputError(
+            f"input '{inputs[0].name}' of {path} has shape {stated} with batch axis; --input-shape "
+            f"is {given}", hint="leave --input-shape out, or make it agree with the file",
+        )  # fmt: skip
+    batch = stated[0] if stated else None
+    shape = inputs[0].type.tensor_type.shape
+    del shape.dim[:]
+    for size in (batch, *given):
+        dimension = shape.dim.add()
+        if size is not None:
+            dimension.dim_value = size
 
 
 def network_of_model(model: onnx.ModelProto, name: str) -> Network:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from nibblefit.errors import InputError, MissingExtraError
+from nibblefit.workspace.storage import explained
 from nibblefit_vitis.inspection.inspection import Inspection
 from nibblefit_vitis.inspection.layer import times
 from nibblefit_vitis.inspection.placing import Placement, Where
@@ -110,7 +111,8 @@ def draw(inspection: Inspection, path: Path) -> None:
     """Write the picture; the suffix chooses PNG or SVG.
 
     Raises:
-        InputError: The suffix is another, or the file cannot be written.
+        InputError: The suffix is another.
+        WorkspaceError: The file cannot be written.
         MissingExtraError: matplotlib is not installed.
     """
     if path.suffix not in (".png", ".svg"):
@@ -142,10 +144,8 @@ def draw(inspection: Inspection, path: Path) -> None:
             _label(axes, places[name], below, f"to {', '.join(found[one].title for one in to)}")
         _box(axes, places[name], box)
     _head(axes, inspection)
-    try:
+    with explained(f"write {path}"):
         figure.savefig(path, dpi=110)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _head(axes: Axes, inspection: Inspection) -> None:

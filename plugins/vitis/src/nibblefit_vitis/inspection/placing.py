@@ -10,9 +10,8 @@ from nibblefit_vitis.devices.dpu import After, Dpu
 from nibblefit_vitis.inspection.layer import FUNCTIONS, Layer, Network, Sort
 from nibblefit_vitis.inspection.rules.alone import judged
 from nibblefit_vitis.inspection.rules.verdict import Fits, Refusal, Verdict
+from nibblefit_vitis.preparation.constants import LEAKY_SLOPE, is_standard_gate
 
-#: Slope of the DPU's LeakyReLU. Source: pytorch_nndct 3.5.
-SLOPE = 26 / 256
 _AFTER = {
     Sort.RELU: After.RELU, Sort.RELU6: After.RELU6, Sort.LEAKY_RELU: After.LEAKY_RELU,
     Sort.PRELU: After.PRELU, Sort.HARD_SIGMOID: After.HARD_SIGMOID,
@@ -123,9 +122,8 @@ class _Placing:
     def _feeds_dense(self, layer: Layer) -> bool:
         """Return whether only dense layers read a reshape: their weights can be reordered."""
         readers = self.readers.get(layer.outputs[0], []) if layer.outputs else []
-        through = {Sort.RESHAPE, Sort.NOTHING, Sort.RELU, Sort.RELU6}
         return bool(readers) and all(
-            one.sort is Sort.DENSE or (one.sort in through and self._feeds_dense(one))
+            one.sort is Sort.DENSE or (one.sort is Sort.NOTHING and self._feeds_dense(one))
             for one in readers
         )
 
@@ -142,13 +140,13 @@ class _Placing:
         if layer.sort is Sort.CLIP:
             return Refusal("vitis.function", "only ReLU and ReLU6 clip", "use ReLU6")
         if layer.sort is Sort.LEAKY_RELU:
-            slope = float(layer.facts.get("slope", SLOPE))
+            slope = float(layer.facts.get("slope", LEAKY_SLOPE))
             if round(slope * 256) != 26:
-                return Refusal("vitis.slope", f"slope {slope:g}: allowed is 26/256 = {SLOPE:g}",
-                               "use that slope and retrain")  # fmt: skip
-            if slope != SLOPE:
-                notes = (f"slope {slope:g} becomes 26/256 = {SLOPE:g}",)
-        if layer.sort is Sort.HARD_SIGMOID and not _is_standard(layer):
+                allowed = f"slope {slope:g}: allowed is 26/256 = {LEAKY_SLOPE:g}"
+                return Refusal("vitis.slope", allowed, "use that slope and retrain")
+            if slope != LEAKY_SLOPE:
+                notes = (f"slope {slope:g} becomes 26/256 = {LEAKY_SLOPE:g}",)
+        if layer.sort is Sort.HARD_SIGMOID and not is_standard_gate(layer.facts):
             return Refusal("vitis.function", "a hard-sigmoid other than min(max(x + 3, 0), 6) / 6",
                            "use that one and retrain")  # fmt: skip
         before = self._before(layer)
@@ -244,11 +242,6 @@ def _after(engine: Layer | None, dpu: Dpu) -> Sequence[After]:
         return dpu.convolution.after
     depthwise = engine.is_depthwise or engine.sort in (Sort.NORM, Sort.MUL, Sort.BILINEAR)
     return dpu.depthwise.after if depthwise and dpu.depthwise else ()
-
-
-def _is_standard(layer: Layer) -> bool:
-    alpha, beta = layer.facts.get("alpha"), layer.facts.get("beta")
-    return alpha is not None and abs(float(alpha) - 1 / 6) < 1e-4 and beta == 0.5
 
 
 def _listed(functions: Sequence[After]) -> str:

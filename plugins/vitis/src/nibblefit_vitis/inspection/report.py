@@ -34,7 +34,7 @@ def _dpu_of(part: str, recipe: Recipe | None) -> str:
     """Return the DPU that a recipe's ``arch`` means, else the part."""
     if recipe is None:
         return part
-    from nibblefit_vitis.files import arch_of
+    from nibblefit_vitis.writing.arch import arch_of
 
     arch = str((recipe.target.model_extra or {}).get("arch", ""))
     return arch_of(arch, Path(recipe.folder)) or part

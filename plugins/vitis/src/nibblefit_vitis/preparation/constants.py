@@ -7,8 +7,9 @@ integer execution and the file writers apply these numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from nibblefit.ir.graph import Graph, Node
 from nibblefit.ir.ops import Op
@@ -23,6 +24,9 @@ HARD_SIGMOID_FACTOR = HARD_SIGMOID_MULTIPLIER / 2**HARD_SIGMOID_SHIFT
 #: Format of the gate inside a hard swish: 8 bits, fix position 7.
 HARD_SWISH_GATE_POSITION = 7
 
+#: How far a written slope may be from 1/6: files state it in decimals.
+_SIXTH, _CLOSE = 1 / 6, 1e-6
+
 #: (multiplier, shift) by kernel. Source: pytorch_nndct 3.5, average pool of the DPU.
 _FIXED: dict[tuple[int, int], tuple[int, int]] = {
     (3, 3): (7, 6),
@@ -33,6 +37,12 @@ _FIXED: dict[tuple[int, int], tuple[int, int]] = {
     (7, 7): (21, 10),
     (14, 14): (21, 12),
 }
+
+
+def is_standard_gate(attributes: Mapping[str, Any]) -> bool:
+    """Return whether a hard sigmoid is clip(x / 6 + 1/2, 0, 1), the only one the DPU has."""
+    slope, offset = attributes.get("alpha", _SIXTH), attributes.get("beta", 0.5)
+    return abs(float(slope) - _SIXTH) < _CLOSE and offset == 0.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,14 @@ from torch import Tensor, nn
 
 from nibblefit.ir.graph import Graph, Node
 from nibblefit.ir.ops import WEIGHTED, Op
-from nibblefit.nn.execute import IN_TRAINING
+from nibblefit.nn.execute import IN_TRAINING, outputs_of
 from nibblefit.nn.network import Network
 from nibblefit.training.ranks import sum_over_ranks
 from nibblefit_vitis.alignment import align
 from nibblefit_vitis.formats import FixPosition, NetworkFormats
 from nibblefit_vitis.grouping import carriers
 from nibblefit_vitis.options import Direction
-from nibblefit_vitis.qat.arithmetic import execute
+from nibblefit_vitis.preparation.constants import HARD_SWISH_GATE_POSITION
 from nibblefit_vitis.qat.folding import folded, norm_affine, norm_factor
 from nibblefit_vitis.qat.places import (
     Place,
@@ -43,13 +43,16 @@ from nibblefit_vitis.qat.ranges import (
     parameter_threshold,
     position_of,
 )
-from nibblefit_vitis.qat.rounding import floored, round_to_codes
-from nibblefit_vitis.settings import NetworkSetting
-from nibblefit_vitis.simulation.effective import HARDWARE
+from nibblefit_vitis.qat.rounding import Codes, floored, round_to_codes
+from nibblefit_vitis.settings import NetworkSetting, RoundMode
+from nibblefit_vitis.simulation.effective import has_device_constants
+from nibblefit_vitis.simulation.operators import run_on_device
 
 #: Name of the trained parameter: one log2 threshold per rounded tensor.
 THRESHOLDS = "vitis_thresholds"
 _SEEN = "vitis_seen"
+#: The gate inside a hard swish, rounded with a gradient.
+_GATE = Codes(HARD_SWISH_GATE_POSITION, -128, 127, RoundMode.HALF_UP)
 
 
 class QatNetwork(Network):
@@ -85,7 +88,7 @@ class QatNetwork(Network):
         self._merged = {norm.name for chain in self._norms.values() for norm in chain}
         self._carriers = carriers(self._folded)
         self._aligned: dict[tuple[int, ...], NetworkFormats] = {}
-        self._hardware = setting.device in HARDWARE
+        self._hardware = has_device_constants(setting)
         self._folding = torch.float32 if setting.parity else torch.float64
         self.freezes_statistics = self.freezes_thresholds = False
         self.quantizes = True
@@ -171,7 +174,9 @@ class QatNetwork(Network):
             self._rounded(name, self.constant(name), positions) if name in self._keys
             else tensors[name] for name in node.inputs
         ]  # fmt: skip
-        return execute(self._graph, node, values, hardware=self._hardware)
+        if not self._hardware:
+            return outputs_of(node, values)
+        return run_on_device(self._graph, node, values, round_gate=_round_gate)
 
     def _layer(self, node: Node, x: Tensor, positions: dict[str, int]) -> Tensor:
         """Return the output of a convolution or dense layer."""
@@ -180,12 +185,12 @@ class QatNetwork(Network):
             factor = norm_factor(node, norms, self.constant)
             weights = self._rounded(names[1], self.constant(node.inputs[1]) * factor, positions)
             bias = [self.constant(name) for name in node.inputs[2:]]
-            return _only(execute(self._graph, node, [x, weights / factor, *bias]))
+            return outputs_of(node, [x, weights / factor, *bias])[0]
         affine = folded(node, norms, self.constant, self._folding)
         values = [x, self._rounded(names[1], affine.weights, positions)]
         if affine.bias is not None:
             values.append(self._bias(names, affine.bias, positions))
-        return _only(execute(self._graph, node, values))
+        return outputs_of(node, values)[0]
 
     def _scaled(self, node: Node, x: Tensor, positions: dict[str, int]) -> Tensor:
         """Return the output of a batch norm that is a layer of its own."""
@@ -229,11 +234,6 @@ class QatNetwork(Network):
         return float(total / processes)
 
 
-def _only(result: Tensor | tuple[Tensor, ...]) -> Tensor:
-    assert isinstance(result, Tensor)
-    return result
-
-
 def _start(graph: Graph, found: tuple[Place, ...], thresholds: Mapping[str, float],
            formats: NetworkFormats | None) -> list[float | None]:  # fmt: skip
     """Return log2 thresholds to start from; None where the first batch decides."""
@@ -251,3 +251,7 @@ def _start(graph: Graph, found: tuple[Place, ...], thresholds: Mapping[str, floa
         else:
             start.append(None)
     return start
+
+
+def _round_gate(gate: Tensor) -> Tensor:
+    return round_to_codes(gate, _GATE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from nibblefit.errors import UnsupportedError
 from nibblefit.fixed.formats import FloatArray, Format, IntArray, Rounding, Scale
@@ -11,6 +12,7 @@ from nibblefit.ir.numerics import ScaleKind
 from nibblefit.quantization.formats import symmetric_scale
 from nibblefit.quantization.weights import Codes
 from nibblefit_vitis.formats import FixPosition, FloatScale, TensorFormat
+from nibblefit_vitis.numerics import ROUNDINGS
 from nibblefit_vitis.settings import TensorSetting
 
 #: A fix position beyond this is a scale outside float32.
@@ -50,6 +52,14 @@ def codes_of(values: FloatArray, fmt: Format, setting: TensorSetting,
     lowest = fmt.lo + int(setting.narrow_range and fmt.signed)
     codes = quantize(values, fmt, rounding)
     return frozen(codes if lowest == fmt.lo else np.maximum(codes, lowest), fmt)
+
+
+def parameter_codes(values: npt.ArrayLike, found: TensorFormat, setting: TensorSetting,
+                    name: str) -> IntArray:  # fmt: skip
+    """Return the codes of a parameter in its calibrated format, rounded as its setting says."""
+    real = np.asarray(values, np.float64)
+    fmt = core_format(found, name)
+    return codes_of(real, fmt, setting, ROUNDINGS[setting.round_mode]).values
 
 
 def frozen(codes: IntArray, fmt: Format) -> Codes:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nibblefit.data.source import Split
-from nibblefit.defaults.quantize import calibration_batches
+from nibblefit.defaults.quantize import calibration_batches, calibration_count
 from nibblefit.models import Model
 from nibblefit.run import Run
 from nibblefit.training.batches import SplitReader
@@ -20,8 +20,8 @@ Batches = Iterator[npt.NDArray[np.float32]]
 
 
 def sample_count(run: Run) -> int:
-    """Return how many training samples calibrate."""
-    return min(run.recipe.quantize.calibration_samples, len(run.data.split(Split.TRAIN)))
+    """Return how many samples calibrate."""
+    return calibration_count(run)
 
 
 def batches_of(run: Run, model: Model, setting: NetworkSetting) -> Batches:
@@ -33,7 +33,7 @@ def batches_of(run: Run, model: Model, setting: NetworkSetting) -> Batches:
     if is_pooled(setting):
         yield from calibration_batches(run, model, sample_count(run))
         return
-    reader = SplitReader(run.data, Split.TRAIN, run.task)
+    reader = SplitReader(run.calibration_data, Split.TRAIN, run.task)
     chosen = np.random.default_rng(run.seed).permutation(len(reader))[: sample_count(run)]
     for start in range(0, len(chosen), options.batch_size):
         inputs, _ = reader.read(np.sort(chosen)[start : start + options.batch_size])

@@ -7,7 +7,7 @@ from typing import Any
 
 from nibblefit.defaults.prepare import prepare as core_prepare
 from nibblefit.errors import UnsupportedError
-from nibblefit.ir.graph import Graph, Node
+from nibblefit.ir.graph import Graph
 from nibblefit.ir.ops import Op
 from nibblefit.ir.quantized import QuantizedGraph
 from nibblefit.models import Model
@@ -16,6 +16,7 @@ from nibblefit_vitis.finetune import FinetuneSettings, fast_finetune, layer_coun
 from nibblefit_vitis.formats import NetworkFormats
 from nibblefit_vitis.numerics import DPU_NUMERICS
 from nibblefit_vitis.options import VitisOptions
+from nibblefit_vitis.preparation.constants import is_standard_gate
 from nibblefit_vitis.qat.keeping import formats_of
 from nibblefit_vitis.qat.places import folded_graph, places
 from nibblefit_vitis.quantize.configured import setting_of
@@ -28,9 +29,6 @@ from nibblefit_vitis.quantize.pipeline import (
 from nibblefit_vitis.quantize.samples import batches_of, sample_count
 from nibblefit_vitis.settings import NetworkSetting
 from nibblefit_vitis.simulation.effective import has_device_constants
-
-#: The hard sigmoid that the DPU has: clip(x / 6 + 1/2, 0, 1).
-_SIXTH, _HALF, _CLOSE = 1 / 6, 0.5, 1e-6
 
 
 def prepare_model(run: Run, graph: Graph) -> Model:
@@ -98,17 +96,10 @@ def _calibrated(run: Run, model: Model, setting: NetworkSetting,
 def _refuse_other_gates(graph: Graph) -> None:
     """Refuse hard sigmoids with a slope of their own."""
     wrong = [node.name for node in graph.nodes
-             if node.op is Op.HARD_SIGMOID and not is_standard_gate(node)]  # fmt: skip
+             if node.op is Op.HARD_SIGMOID and not is_standard_gate(node.attributes)]  # fmt: skip
     if wrong:
         raise UnsupportedError(
             f"the DPU's hard sigmoid is clip(x / 6 + 1/2, 0, 1); layers {', '.join(wrong)} "
             "compute another one",
             hint="use torch.nn.Hardsigmoid",
         )
-
-
-def is_standard_gate(node: Node) -> bool:
-    """Return whether a hard sigmoid is the one that the DPU has."""
-    slope = float(node.attributes.get("alpha", _SIXTH))
-    offset = float(node.attributes.get("beta", _HALF))
-    return abs(slope - _SIXTH) < _CLOSE and offset == _HALF

@@ -11,8 +11,9 @@ from torch import Tensor
 from nibblefit.errors import InputError
 from nibblefit.ir.graph import Graph, Node
 from nibblefit.ir.ops import Op
+from nibblefit.nn.execute import outputs_of
 from nibblefit_vitis.grouping import Group, groups
-from nibblefit_vitis.simulation.operators import run_on_device, run_operator
+from nibblefit_vitis.simulation.operators import run_on_device
 
 #: Returns what takes the place of a tensor, given its name and its exact values, which it may
 #: overwrite.
@@ -38,7 +39,7 @@ class Execution:
         self.groups: tuple[Group, ...] = groups(graph)
         self._hardware = hardware
         self._rounded = {group.end for group in self.groups if group.quantized}
-        self._last_use = _last_uses(graph)
+        self._last_use = graph.last_uses()
         self._in_place = _in_place(graph)
 
     def run(
@@ -88,7 +89,7 @@ class Execution:
         if self._hardware:
             found = run_on_device(self.graph, node, operands)
         else:
-            found = run_operator(node, operands)
+            found = outputs_of(node, operands)
         # An unbounded clip returns its input itself, which the rounding must not overwrite.
         return tuple(one.clone() if one is operands[0] else one for one in found)
 
@@ -100,18 +101,6 @@ class Execution:
                 f"(batch, {', '.join(map(str, expected))})",
                 hint="give samples in the shape the network was captured with",
             )
-
-
-def _last_uses(graph: Graph) -> list[list[str]]:
-    """Return, for every node, the tensors that nobody needs after it."""
-    last: dict[str, int] = {}
-    for position, node in enumerate(graph.nodes):
-        last.update(dict.fromkeys((*node.inputs, *node.outputs), position))
-    freed: list[list[str]] = [[] for _ in graph.nodes]
-    for name, position in last.items():
-        if name not in graph.outputs and name not in graph.constants:
-            freed[position].append(name)
-    return freed
 
 
 def _in_place(graph: Graph) -> set[str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
-from nibblefit.errors import InputError
+from nibblefit.errors import InputError, unreadable
 from nibblefit_vitis.devices.catalogue import dpu_named, name_of
 from nibblefit_vitis.devices.fingerprint import Fingerprint, parse
 
@@ -44,6 +45,30 @@ def arch_for(part: str, arch: str = "") -> Arch:
         return Arch(name_of(fingerprint), fingerprint)
     found = dpu_named(asked)
     return Arch(found.name, found.fingerprint)
+
+
+def arch_of(arch: str, folder: Path) -> str:
+    """Return the name or fingerprint that ``target.arch`` means.
+
+    Args:
+        arch: A name, a fingerprint, or an ``arch.json``.
+        folder: Where relative paths start.
+
+    Raises:
+        InputError: The file cannot be read, or says neither.
+    """
+    if not arch.endswith(".json"):
+        return arch
+    path = folder / arch
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as problem:
+        raise unreadable(path, problem) from problem
+    except UnicodeDecodeError as problem:
+        raise InputError(
+            f"{path} is no text file", hint="give a name, a fingerprint or an arch.json"
+        ) from problem
+    return f"0x{stated_in(text, str(path)).value:x}"
 
 
 def stated_in(text: str, file: str) -> Fingerprint:

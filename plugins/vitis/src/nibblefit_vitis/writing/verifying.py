@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from nibblefit.errors import InputError
+from nibblefit.errors import InputError, unreadable
 from nibblefit.results import Finding, Status
 from nibblefit_vitis.devices.fingerprint import parse
 from nibblefit_vitis.writing.arch import stated_in
@@ -42,9 +42,15 @@ def verify(folder: Path, md5: Path | None = None,
 
 def _check_files(folder: Path) -> list[Finding]:
     path = folder / CHECKSUMS
+    if not path.is_file():
+        raise InputError(f"{folder} is no folder of the compile stage: it holds no {CHECKSUMS}",
+                         hint="give the folder that the run named, such as "
+                         "runs/NAME/stages/08-compile")  # fmt: skip
     body = _json(path)
-    if not isinstance(body, dict) or not all(isinstance(entry, str) for entry in body.values()):
-        raise InputError(f"{path} is damaged", hint="run the compile stage again")
+    sound = isinstance(body, dict) and all(isinstance(entry, str) for entry in body.values())
+    if not sound or not body:
+        raise InputError(f"{path} is damaged: it is no list of files with their digests",
+                         hint="run the compile stage again")  # fmt: skip
     findings = []
     for name, digest in body.items():
         file = folder / name
@@ -105,6 +111,9 @@ def _named(name: str | None, md5: Path, folders: tuple[Path, ...]) -> Path | Non
 def check_fingerprint(folder: Path, fingerprint: str) -> Finding:
     """Return whether the folder's ``arch.json`` is for the DPU with a fingerprint."""
     board, path = parse(fingerprint), folder / "arch.json"
+    if not path.is_file():
+        return _failed("fingerprint", path.name, f"without {path.name} nobody knows which DPU the "
+                       "files are for")  # fmt: skip
     ours = stated_in(_text(path), str(path))
     if ours == board:
         return Finding("vitis.fingerprint", Status.PASSED, f"the board's DPU is 0x{board.value:x}",
@@ -125,7 +134,7 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as problem:
-        raise InputError(f"{path} cannot be read: {problem.strerror}") from problem
+        raise unreadable(path, problem) from problem
     except UnicodeDecodeError as problem:
         raise InputError(f"{path} is no text file", hint="give another file") from problem
 

@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nibblefit.errors import UnsupportedError
+from nibblefit.fixed.quantize import dequantize
 from nibblefit.ir.graph import Graph, Node, Shape, frozen_mapping
 from nibblefit_vitis.formats import NetworkFormats
+from nibblefit_vitis.quantize.formats import core_format, parameter_codes
 from nibblefit_vitis.settings import Kind as TensorKind
 from nibblefit_vitis.settings import NetworkSetting, TensorSetting
 from nibblefit_vitis.simulation.effective import effective
@@ -23,8 +25,8 @@ from nibblefit_vitis.xir.attributes import (
     numbers,
 )
 from nibblefit_vitis.xir.graph import Attribute, XirOperator, XirTensor
-from nibblefit_vitis.xir.names import Names, cleaned
-from nibblefit_vitis.xir.parameters import codes_of, plain_position, values_of
+from nibblefit_vitis.xir.names import XirNames, cleaned
+from nibblefit_vitis.xir.parameters import plain_position
 
 #: Axes of ours that lie along the axes of an image in XIR: batch, height, width, channels.
 LAST = (0, 2, 3, 1)
@@ -42,11 +44,14 @@ class Value:
         operator: XIR operator that makes it.
         shape: Ours, with batch 1.
         order: Axis of ours along every axis of XIR's.
+        image: Shape of the image whose values, channels last, this vector is; empty: any other
+            tensor. Only dense layers, whose weights can be reordered, read such a vector.
     """
 
     operator: str
     shape: Shape
     order: tuple[int, ...]
+    image: Shape = ()
 
     @property
     def xir_shape(self) -> Shape:
@@ -75,6 +80,7 @@ class Builder:
         operators: What was built, producers first.
         originals: XIR operator → tensor or constant of ours that it holds.
         layers: XIR operator → node of ours that it ends.
+        readers: Tensor of ours → nodes that read it.
     """
 
     def __init__(self, graph: Graph, formats: NetworkFormats, setting: NetworkSetting) -> None:
@@ -82,7 +88,8 @@ class Builder:
         self.operators: list[XirOperator] = []
         self.originals: dict[str, str] = {}
         self.layers: dict[str, str] = {}
-        self.names = Names(graph.name)
+        self.names = XirNames(graph.name)
+        self.readers = graph.consumers()
         self._parameters = OriginalNames(graph, self.names.prefix).parameters
         self._values: dict[str, Value] = {}
         self._constants: dict[tuple[str, str], str] = {}
@@ -183,11 +190,15 @@ class Builder:
         return self._transposed[key]
 
     def parameter(self, node: Node, index: int,
-                  arranged: Callable[[Array], Array] = lambda array: array) -> str:  # fmt: skip
-        """Return the operator of a node's weights or bias, arranged as XIR has them."""
+                  arranged: Callable[[Array], Array] = lambda array: array,
+                  arrangement: str = "") -> str:  # fmt: skip
+        """Return the operator of a node's weights or bias, arranged as XIR has them.
+
+        `arrangement` tells ways apart that one operator arranges equal shapes in.
+        """
         name = node.inputs[index]
         wanted = arranged(np.asarray(self.graph.constants[name]))
-        key = (name, f"{node.op.value}:{index}:{wanted.shape}")
+        key = (name, f"{node.op.value}:{index}:{wanted.shape}:{arrangement}")
         if key not in self._constants:
             kind = TensorKind.BIAS if index == 2 else TensorKind.WEIGHTS
             own = effective(self.setting, node.name, kind)
@@ -225,7 +236,8 @@ class Builder:
         if form is None:
             return self._literal(made, array)
         plain = plain_position(form, f"parameter '{name}'")
-        exact = values_of(codes_of(array, plain, own), plain)
+        codes = parameter_codes(array, plain, own, name)
+        exact = dequantize(codes, core_format(plain, name)).astype(np.float32)
         held = Value(self._literal(made, exact), exact.shape, tuple(range(exact.ndim)))
         return self.fixed(held, f"{made}_fix", plain.position, plain.bits).operator
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from nibblefit.workspace.storage import write_file
 from nibblefit_vitis.xir.graph import (
     Attribute,
     Attributes,
@@ -27,15 +25,6 @@ def encode(graph: XirGraph) -> bytes:
         _fill_subgraph(message.subg_root, graph.root)
     _fill_attributes(message.graph_attr, graph.attributes)
     return bytes(message.SerializeToString(deterministic=True))
-
-
-def write_xmodel(graph: XirGraph, path: Path) -> None:
-    """Write the file of a graph: after a kill the old or the new one, never a mix.
-
-    Raises:
-        WorkspaceError: It cannot be written.
-    """
-    write_file(path, encode(graph))
 
 
 def _fill_operator(message: Message, operator: XirOperator) -> None:

@@ -13,7 +13,7 @@ def cleaned(name: str) -> str:
     return _FOREIGN.sub("_", name)
 
 
-class Names:
+class XirNames:
     """Gives out names that nothing has yet.
 
     Attributes:

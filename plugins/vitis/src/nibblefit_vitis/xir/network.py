@@ -11,7 +11,7 @@ from nibblefit_vitis.settings import Kind, NetworkSetting, RoundMode
 from nibblefit_vitis.simulation.effective import HARDWARE, effective
 from nibblefit_vitis.xir.building import Builder
 from nibblefit_vitis.xir.graph import XirGraph, XirSubgraph
-from nibblefit_vitis.xir.importing.names import Names
+from nibblefit_vitis.xir.importing.names import OurNames
 from nibblefit_vitis.xir.names import cleaned
 from nibblefit_vitis.xir.operators import EMITTERS
 
@@ -26,7 +26,7 @@ class Exported:
     """
 
     graph: XirGraph
-    names: Names
+    names: OurNames
 
 
 def to_xir(graph: Graph, formats: NetworkFormats, setting: NetworkSetting) -> Exported:
@@ -55,7 +55,7 @@ def to_xir(graph: Graph, formats: NetworkFormats, setting: NetworkSetting) -> Ex
     root = XirSubgraph("root", tuple(operator.name for operator in operators))
     written = XirGraph(cleaned(graph.name) or "network", operators, root)
     originals, layers = frozen_mapping(builder.originals), frozen_mapping(builder.layers)
-    return Exported(written, Names(originals, layers, outputs))
+    return Exported(written, OurNames(originals, layers, outputs))
 
 
 def _refuse_other_arithmetic(graph: Graph, setting: NetworkSetting) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nibblefit.errors import InputError
+from nibblefit.errors import InputError, unreadable
 from nibblefit.ir.graph import frozen_mapping
 from nibblefit_vitis.xir.attribute_reading import read_attribute
 from nibblefit_vitis.xir.graph import (
@@ -34,7 +34,7 @@ def read_xmodel(path: Path | str) -> XirGraph:
     try:
         content = Path(path).read_bytes()
     except OSError as problem:
-        raise InputError(f"{path} cannot be read: {problem.strerror}") from problem
+        raise unreadable(path, problem) from problem
     return decode(content, str(path))
 
 

@@ -15,26 +15,28 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from nibblefit.errors import MismatchError
 from nibblefit.fixed.operators import pooling
 from nibblefit.fixed.operators.activation import clip
+from nibblefit.fixed.rounding import round_real
 from nibblefit.ir.attributes import window_of
 from nibblefit.ir.execute import parameters_of
 from nibblefit.ir.float_reference import FORMULAS
-from nibblefit.ir.graph import Graph, Node
+from nibblefit.ir.graph import Graph, Node, frozen_mapping
 from nibblefit.ir.ops import Op
+from nibblefit.quantization.qdq.agreement import Agreement, TensorAgreement
+from nibblefit.quantization.qdq.running import run_onnx
 from nibblefit_vitis.formats import FixPosition, NetworkFormats
+from nibblefit_vitis.numerics import ROUNDINGS
 from nibblefit_vitis.preparation.constants import (
     HARD_SIGMOID_FACTOR,
     HARD_SWISH_GATE_POSITION,
     pool_reciprocal,
 )
+from nibblefit_vitis.quantize.formats import parameter_codes
 from nibblefit_vitis.settings import Kind, NetworkSetting, RoundMode
 from nibblefit_vitis.simulation.effective import effective, has_device_constants
 from nibblefit_vitis.writing.onnx_form.naming import codes_name, own_codes_name, own_value_name
-from nibblefit_vitis.writing.onnx_form.running import run_onnx
-from nibblefit_vitis.writing.onnx_form.steps import Step, parameter_codes, step_of
-from nibblefit_vitis.xir.parameters import rounded
+from nibblefit_vitis.writing.onnx_form.steps import Step, step_of
 
 Values = npt.NDArray[np.float64]
 #: Float32 arithmetic may move a result by this share of it; beyond it nothing is explained.
@@ -42,64 +44,32 @@ _FLOAT32 = 2.0**-20
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
-    """Differences of one tensor, or of all.
+class Tally(TensorAgreement):
+    """Differences of one tensor, each counted on the codes that the file itself has before it.
 
     Attributes:
-        tensor: Its name.
-        count: Codes compared.
-        differing: Codes that are not the DPU's.
-        ties: Of these, exactly between two codes: even in the file, up on the DPU.
-        near: Of these, so near a tie that float32 arithmetic decides.
+        ties: Exactly between two codes: even in the file, up on the DPU.
+        near: So near a tie that float32 arithmetic decides.
     """
 
-    tensor: str
-    count: int = 0
-    differing: int = 0
     ties: int = 0
     near: int = 0
-
-    @property
-    def unexplained(self) -> int:
-        """Differences that are neither."""
-        return self.differing - self.ties - self.near
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """All tallies of a comparison."""
-
-    tensors: tuple[Tally, ...]
-
-    @property
-    def total(self) -> Tally:
-        """Sums over all tensors."""
-        return Tally("all", *(sum(getattr(tally, name) for tally in self.tensors)
-                              for name in ("count", "differing", "ties", "near")))  # fmt: skip
-
-    def require_explained(self) -> None:
-        """Raise MismatchError where a difference has no explanation."""
-        for tally in self.tensors:
-            if tally.unexplained:
-                raise MismatchError(
-                    f"tensor '{tally.tensor}': {tally.unexplained} of {tally.count} codes of the "
-                    "ONNX file differ from the DPU's, and not by a rounding tie",
-                    hint="a weight, bias or scale was written wrongly; report this",
-                )
 
 
 def compare_qdq(
     graph: Graph, formats: NetworkFormats, setting: NetworkSetting, model: onnx.ModelProto,
     inputs: Mapping[str, npt.NDArray[np.float32]],
-) -> Agreement:  # fmt: skip
+) -> Agreement[Tally]:  # fmt: skip
     """Run a file that `to_qdq` wrote, and compare every tensor of codes with the DPU's."""
     rounded_names = [name for name, form in formats.outputs.items() if form is not None]
     places = {name: codes_name(name) for name in rounded_names}
     places |= {own_value_name(layer): own_codes_name(layer)
                for layer, form in formats.inputs.items() if form is not None}  # fmt: skip
-    found = run_onnx(model, inputs, list(places.values()))
-    walk = Walk(graph, formats, setting, {name: found[made] for name, made in places.items()})
-    return Agreement(tuple(walk.through(inputs)))
+    found = run_onnx(model, inputs, list(places.values()), one_by_one=True)
+    given = {name: found[made].astype(np.int64) for name, made in places.items()}
+    tallies = Walk(graph, formats, setting, given).through(inputs)
+    outputs = {name: given[name] for name in graph.outputs if name in given}
+    return Agreement(frozen_mapping({one.tensor: one for one in tallies}), frozen_mapping(outputs))
 
 
 class Walk:
@@ -154,7 +124,7 @@ class Walk:
         if form is not None:
             kind = Kind.BIAS if index == 2 else Kind.WEIGHTS
             own_setting = effective(self.setting, node.name, kind)
-            codes = parameter_codes(array, form, own_setting)
+            codes = parameter_codes(array, form, own_setting, name)
             array = step_of(form).values(codes, array.ndim)
         return array if index in parameters_of(node.op) else array[None]
 
@@ -198,7 +168,7 @@ class Walk:
 
 def _coded(exact: Values, step: Step, rounding: RoundMode) -> npt.NDArray[np.int64]:
     limited = np.clip(exact, -(2.0**40), 2.0**40)
-    return np.clip(rounded(limited, rounding), step.low, step.high).astype(np.int64)
+    return np.clip(round_real(limited, ROUNDINGS[rounding]), step.low, step.high).astype(np.int64)
 
 
 def _tally(name: str, exact: Values, ours: npt.NDArray[np.int64],
@@ -212,4 +182,8 @@ def _tally(name: str, exact: Values, ours: npt.NDArray[np.int64],
     neighbours = np.abs(ours[different] - theirs[different]) == 1
     near = int((neighbours & (distance > 0)
                 & (distance <= _FLOAT32 * np.maximum(1.0, np.abs(values)))).sum())  # fmt: skip
-    return Tally(name, ours.size, int(different.sum()), ties, near)
+    total = int(different.sum())
+    return Tally(
+        name, ours.size, total, unexplained=total - ties - near, farthest=float(distance.max()),
+        ties=ties, near=near,
+    )  # fmt: skip

@@ -10,8 +10,6 @@ import numpy.typing as npt
 
 from nibblefit.fixed.formats import IntArray
 from nibblefit_vitis.formats import FixPosition, TensorFormat
-from nibblefit_vitis.settings import TensorSetting
-from nibblefit_vitis.xir.parameters import codes_of, rounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +86,3 @@ def step_of(form: TensorFormat, *, narrow: bool = False) -> Step:
     scales = tuple(2.0**-position for position in form.positions or (form.position,))
     axis = form.axis if form.positions else None
     return Step(form.bits, scales, (0,) * len(scales), axis, form.unsigned, narrow)
-
-
-def parameter_codes(values: npt.ArrayLike, form: TensorFormat, own: TensorSetting) -> IntArray:
-    """Return the codes of a parameter."""
-    if isinstance(form, FixPosition):
-        return codes_of(values, form, own)
-    step = step_of(form, narrow=own.narrow_range)
-    zero = step.zeros[0] if step.axis is None else 0
-    steps = rounded(np.clip(step.scaled(values), -(2.0**40), 2.0**40), own.round_mode)
-    return np.clip(steps + zero, step.low, step.high).astype(np.int64)

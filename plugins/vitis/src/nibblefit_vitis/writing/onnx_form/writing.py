@@ -15,15 +15,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper, numpy_helper, shape_inference
+from onnx import helper, numpy_helper, shape_inference
 
-import nibblefit
 from nibblefit.errors import UnsupportedError
 from nibblefit.ir.graph import FloatConstant, Graph, Node, Shape, frozen_mapping
 from nibblefit.ir.ops import Op
 from nibblefit.nn.onnx_export.emitters import EMITTERS
+from nibblefit.nn.onnx_export.entry import assembled
 from nibblefit.nn.onnx_export.writer import Writer
+from nibblefit_vitis.configuration.checking import OLDEST_OPSET, newest_opset
 from nibblefit_vitis.formats import NetworkFormats, TensorFormat
+from nibblefit_vitis.quantize.formats import parameter_codes
 from nibblefit_vitis.settings import Kind, NetworkSetting
 from nibblefit_vitis.simulation.effective import effective, has_device_constants
 from nibblefit_vitis.writing.onnx_form.factors import FACTOR_EMITTERS, dense
@@ -34,10 +36,10 @@ from nibblefit_vitis.writing.onnx_form.naming import (
     own_value_name,
     raw_name,
 )
-from nibblefit_vitis.writing.onnx_form.steps import Step, parameter_codes, step_of
+from nibblefit_vitis.writing.onnx_form.steps import Step, step_of
 
-#: Operator sets: written by default, the oldest, and the first with 16-bit codes.
-OPSET, OLDEST, WIDE = 17, 13, 21
+#: Operator sets: written by default, and the first with 16-bit codes.
+OPSET, WIDE = 17, 21
 NOTE = (
     "QuantizeLinear rounds ties to even, the DPU rounds them up: a value exactly between two codes "
     "may become the other one. No setting of ONNX expresses the DPU's rounding."
@@ -57,25 +59,7 @@ def to_qdq(graph: Graph, formats: NetworkFormats, setting: NetworkSetting, *,
         writer.round_input(name)
     for node in writer.graph.nodes:
         writer.write(node)
-    indices = {node.output for node in graph.nodes if node.op is Op.ARGMAX}
-    inputs, outputs = (
-        [
-            helper.make_tensor_value_info(
-                name, TensorProto.INT64 if name in indices else TensorProto.FLOAT,
-                [batch, *graph.shapes[name]],
-            )
-            for name in names
-        ]
-        for names in (graph.inputs, graph.outputs)
-    )  # fmt: skip
-    body = helper.make_graph(writer.nodes, graph.name or "network", inputs, outputs,
-                             list(writer.initializers.values()))  # fmt: skip
-    opsets = [helper.make_opsetid("", opset)]
-    model = helper.make_model(
-        body, opset_imports=opsets, producer_name="nibblefit-vitis",
-        producer_version=nibblefit.__version__,
-        ir_version=helper.find_min_ir_version_for(opsets),
-    )  # fmt: skip
+    model = assembled(writer, batch=batch, producer="nibblefit-vitis")
     helper.set_model_props(model, {"rounding": NOTE})
     inferred = shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
     onnx.checker.check_model(inferred, full_check=True)
@@ -152,7 +136,7 @@ class QdqWriter(Writer):
         place = node.inputs.index(name) if node is not None and name in node.inputs else 1
         kind = Kind.BIAS if place == 2 else Kind.WEIGHTS
         own = effective(self.setting, node.name if node is not None else "", kind)
-        codes = parameter_codes(self.graph.constants[name], form, own).reshape(shape)
+        codes = parameter_codes(self.graph.constants[name], form, own, name).reshape(shape)
         made = self.fresh(f"{name}:value")
         self._parameters[key] = made
         if step.bits > 16:
@@ -209,7 +193,7 @@ def _opset(formats: NetworkFormats, setting: NetworkSetting) -> int:
                for block in (formats.params, formats.outputs, formats.inputs)
                for form in block.values())  # fmt: skip
     asked = setting.onnx_opset_version
-    least = WIDE if wide else OLDEST
+    least = WIDE if wide else OLDEST_OPSET
     if asked == -1:
         return max(OPSET, least)
     if asked < least:
@@ -217,6 +201,11 @@ def _opset(formats: NetworkFormats, setting: NetworkSetting) -> int:
             f"onnx_opset_version is {asked}; " + ("16-bit codes exist" if wide else "QDQ needs")
             + f" from {least} on", hint=f"set it to {least}, or to -1",
         )  # fmt: skip
+    if asked > newest_opset():
+        raise UnsupportedError(
+            f"onnx_opset_version is {asked}; the installed onnx knows {newest_opset()} at most",
+            hint="set it to -1",
+        )
     return asked
 
 

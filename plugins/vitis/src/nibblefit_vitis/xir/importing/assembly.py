@@ -14,7 +14,7 @@ from nibblefit.ir.ops import Op
 from nibblefit_vitis.formats import FixPosition, TensorFormat
 from nibblefit_vitis.xir.graph import XirGraph, XirOperator
 from nibblefit_vitis.xir.importing.macros import macros
-from nibblefit_vitis.xir.importing.names import Names
+from nibblefit_vitis.xir.importing.names import OurNames
 from nibblefit_vitis.xir.importing.views import View, image_axes, shape_from
 
 Array = npt.NDArray[np.float32]
@@ -33,10 +33,13 @@ class Assembly:
         fixes: Formats of XIR constants, by the ``fix`` behind them.
         sources: XIR constant behind each such ``fix``.
         macros: Layers of several operators, by the last one.
+        flattened: Shape of the image (ours) whose values, channels last, a vector of XIR's is; by
+            the operator that makes the vector.
     """
 
-    def __init__(self, file: str, names: Names, xir: XirGraph) -> None:
+    def __init__(self, file: str, names: OurNames, xir: XirGraph) -> None:
         self.file, self.names = file, names
+        self._operators = {operator.name: operator for operator in xir.operators}
         self._readers: dict[str, list[XirOperator]] = {op.name: [] for op in xir.operators}
         for operator in xir.operators:
             for name in dict.fromkeys(n for names in operator.arguments.values() for n in names):
@@ -53,6 +56,7 @@ class Assembly:
         self.fixes: dict[str, FixPosition] = {}
         self.sources: dict[str, str] = {}
         self.macros = macros(xir)
+        self.flattened: dict[str, Shape] = {}
 
     def name_of(self, operator: str) -> str:
         """Return the name of ours for an XIR operator; a constant's stands before its ``fix``."""
@@ -62,6 +66,13 @@ class Assembly:
     def readers(self, operator: str) -> list[XirOperator]:
         """Return the operators that read one."""
         return self._readers[operator]
+
+    def is_constant(self, operator: str) -> bool:
+        """Return whether an operator makes a constant, rounded or not."""
+        found = self._operators.get(operator)
+        if found is not None and found.kind == "fix":
+            found = self._operators.get(next(iter(found.arguments.get("input", ())), ""))
+        return found is not None and found.kind == "const"
 
     def unread(self) -> list[str]:
         """Return the tensors that nothing reads: the outputs of the network."""

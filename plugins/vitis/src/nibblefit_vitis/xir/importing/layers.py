@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -67,6 +68,11 @@ def _dense(assembly: Assembly, operator: XirOperator) -> None:
             raise assembly.refused(operator, f"its weights have shape {weights.shape}")
         if not flag(assembly, operator, "transpose_b", default=False):
             weights = np.swapaxes(weights, -1, -2)
+        image = assembly.flattened.get(assembly.operand(operator, 0))
+        if image is not None and weights.shape[1] == math.prod(image):
+            channels, *extents = image  # (out, h · w · in) → (out, in · h · w)
+            turned = weights.reshape(len(weights), *extents, channels).transpose(0, 3, 1, 2)
+            weights = turned.reshape(weights.shape)
         inputs = (first.tensor, assembly.constant(second, weights), *_bias(assembly, operator))
         assembly.add(operator, Op.LINEAR, inputs, shape, axes=plain)
         return

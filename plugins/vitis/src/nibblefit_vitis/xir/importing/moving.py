@@ -27,15 +27,31 @@ def _transpose(assembly: Assembly, operator: XirOperator) -> None:
 
 
 def _reshape(assembly: Assembly, operator: XirOperator) -> None:
-    given = assembly.straight(assembly.view(operator))
-    seen = operator.tensor.shape
+    given, seen = assembly.view(operator), operator.tensor.shape
     if math.prod(seen) != math.prod(given.shape):
         raise assembly.refused(operator, f"{given.seen} cannot become {seen}")
+    image = given.axes == image_axes(4) and not given.runs_straight
+    if image and len(seen) == 2 and _only_dense_layers_read(assembly, operator):
+        # Its dense layers put their columns in our order, so nothing needs to be transposed.
+        assembly.flattened[operator.name] = given.shape[1:]
+    else:
+        given = assembly.straight(given)
     axes = image_axes(len(seen))
     shape = tuple(seen[axes.index(axis)] for axis in range(len(seen)))
     if not View("", shape, axes).runs_straight:
         axes, shape = tuple(range(len(seen))), seen
     assembly.add(operator, Op.RESHAPE, (given.tensor,), shape, {"shape": shape[1:]}, axes=axes)
+
+
+def _only_dense_layers_read(assembly: Assembly, operator: XirOperator) -> bool:
+    """Return whether products with constant matrices alone read a vector."""
+    vector, readers = operator.name, assembly.readers(operator.name)
+    operands = [reader.arguments.get("input", ()) for reader in readers]
+    return (
+        bool(readers) and all(reader.kind == "matmul" for reader in readers)
+        and all(len(pair) == 2 and pair[0] == vector and assembly.is_constant(pair[1])
+                for pair in operands)
+    )  # fmt: skip
 
 
 def _slice(assembly: Assembly, operator: XirOperator) -> None:

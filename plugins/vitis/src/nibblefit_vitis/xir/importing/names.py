@@ -12,7 +12,7 @@ from nibblefit.ir.graph import frozen_mapping
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
+class OurNames:
     """What an ``xmodel`` itself cannot say.
 
     Attributes:
@@ -32,7 +32,7 @@ class Names:
         return json.dumps(body, indent=1) + "\n"
 
 
-def names_from(text: str, file: str) -> Names:
+def names_from(text: str, file: str) -> OurNames:
     """Return the names in a file's text.
 
     Raises:
@@ -48,4 +48,4 @@ def names_from(text: str, file: str) -> Names:
     words = (*tensors.values(), *layers.values(), *outputs)
     if not all(isinstance(word, str) for word in words):
         raise InputError(f"{file}: a name is no text", hint="run the compile stage again")
-    return Names(frozen_mapping(tensors), frozen_mapping(layers), outputs)
+    return OurNames(frozen_mapping(tensors), frozen_mapping(layers), outputs)

@@ -15,7 +15,7 @@ from nibblefit_vitis.xir.graph import XirGraph, XirOperator
 from nibblefit_vitis.xir.importing import layers, moving, pointwise
 from nibblefit_vitis.xir.importing.assembly import Assembly
 from nibblefit_vitis.xir.importing.fixes import read_fix
-from nibblefit_vitis.xir.importing.names import Names
+from nibblefit_vitis.xir.importing.names import OurNames
 from nibblefit_vitis.xir.importing.views import image_axes
 
 _READERS = {**layers.READERS, **moving.READERS, **pointwise.READERS}
@@ -34,7 +34,7 @@ class ReadNetwork:
     formats: NetworkFormats
 
 
-def network_of(xir: XirGraph, names: Names | None = None, file: str = "xmodel") -> ReadNetwork:
+def network_of(xir: XirGraph, names: OurNames | None = None, file: str = "xmodel") -> ReadNetwork:
     """Return the network that a quantized (not compiled) XIR graph states.
 
     Args:
@@ -47,7 +47,7 @@ def network_of(xir: XirGraph, names: Names | None = None, file: str = "xmodel") 
         UnsupportedError: An operator has no form in our graph.
         InputError: Operators do not fit each other.
     """
-    known = names or Names()
+    known = names or OurNames()
     assembly = Assembly(file, known, xir)
     inner = {name for macro in assembly.macros.values() for name in macro.inner}
     for operator in xir.operators:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from nibblefit.ir.graph import Node
 from nibblefit.ir.ops import Op
-from nibblefit_vitis.preparation.constants import HARD_SIGMOID_FACTOR, HARD_SWISH_GATE_POSITION
+from nibblefit_vitis.preparation.constants import (
+    HARD_SIGMOID_FACTOR,
+    HARD_SWISH_GATE_POSITION,
+    is_standard_gate,
+)
 from nibblefit_vitis.xir.attributes import number, real
 from nibblefit_vitis.xir.building import Builder, Value
 from nibblefit_vitis.xir.graph import Attribute
@@ -74,7 +77,7 @@ def _scale_offset(builder: Builder, node: Node) -> None:
 
 def _hard_sigmoid(builder: Builder, node: Node) -> None:
     alpha, beta = node.attributes.get("alpha", 1 / 6), node.attributes.get("beta", 0.5)
-    if not (math.isclose(alpha, 1 / 6, rel_tol=1e-6) and beta == 0.5):
+    if not is_standard_gate(node.attributes):
         raise builder.refuse(node, f"it has slope {alpha} and offset {beta}",
                              "the DPU has slope 1/6 and offset 0.5")  # fmt: skip
     name = builder.name_of(node)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,8 +17,12 @@ from nibblefit_vitis.xir.graph import Attribute
 def _reshape(builder: Builder, node: Node) -> None:
     shape = (1, *builder.graph.shapes[node.output])
     given = builder.value(node, 0)
+    image: Shape = ()
     if not given.is_flat:
-        given = builder.plain(given)
+        if given.order == LAST and len(shape) == 2 and _only_dense_layers_read(builder, node):
+            image = given.shape[1:]
+        else:
+            given = builder.plain(given)
     # An image keeps the usual order where that is the same order in memory.
     order = tuple(range(len(shape)))
     if len(shape) == 4 and Value("", shape, LAST).is_flat:
@@ -26,7 +31,22 @@ def _reshape(builder: Builder, node: Node) -> None:
     sizes = _stacked(builder, name, [shape[axis] for axis in order])
     arguments = {"input": (given.operator,), "shape": (sizes,)}
     made = builder.emit(name, "reshape", arguments, {"shape": numbers((0,))}, shape, order)
-    builder.finish(node.output, made)
+    builder.finish(node.output, replace(made, image=image))
+
+
+def _only_dense_layers_read(builder: Builder, node: Node) -> bool:
+    """Return whether a vector goes into dense layers alone, as it is.
+
+    Their weights are then reordered in place of the image, as the original's exporter does: a
+    transposition would run on the CPU. Source: pytorch_nndct 3.5, optimization before deployment.
+    """
+    vector, readers = node.output, builder.readers[node.output]
+    return (
+        bool(readers) and vector not in builder.graph.outputs
+        and builder.formats.outputs.get(vector) is None
+        and all(reader.op is Op.LINEAR and vector not in reader.inputs[1:]
+                and builder.formats.inputs.get(reader.name) is None for reader in readers)
+    )  # fmt: skip
 
 
 def _stacked(builder: Builder, name: str, sizes: Sequence[int]) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from nibblefit.fixed.geometry import Window
 from nibblefit.ir.attributes import window_of
-from nibblefit.ir.graph import Node
+from nibblefit.ir.graph import Node, Shape
 from nibblefit.ir.ops import Op
 from nibblefit_vitis.xir.attributes import flag, number, numbers, window_attributes
 from nibblefit_vitis.xir.building import Array, Builder
@@ -96,12 +96,21 @@ def _flipped_depthwise(weights: Array) -> Array:
 
 def _dense(builder: Builder, node: Node) -> None:
     given = builder.plain(builder.value(node, 0))
-    arguments: dict[str, tuple[str, ...]] = {
-        "input": (given.operator, builder.parameter(node, 1)),
-    }
+    weights = builder.parameter(
+        node, 1, lambda array: _channels_last_columns(array, given.image) if given.image else array,
+        arrangement=str(given.image),
+    )  # fmt: skip
+    arguments: dict[str, tuple[str, ...]] = {"input": (given.operator, weights)}
     if len(node.inputs) > 2:
         arguments["bias"] = (builder.parameter(node, 2),)
     _multiply(builder, node, arguments, transposed=True)
+
+
+def _channels_last_columns(weights: Array, image: Shape) -> Array:
+    """Return (out, channels · h · w) as (out, h · w · channels)."""
+    channels = image[0]
+    turned = weights.reshape(len(weights), channels, -1).transpose(0, 2, 1)
+    return turned.reshape(weights.shape)
 
 
 def _matmul(builder: Builder, node: Node) -> None:
