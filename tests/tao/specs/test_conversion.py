@@ -11,10 +11,11 @@ import pytest
 
 from nibblefit.errors import InputError, UnsupportedError
 from nibblefit.recipe_file import read_recipe, target_options
+from nibblefit_tao.specs.conversion.from_yaml import yaml_to_recipe
 from nibblefit_tao.specs.conversion.to_recipe import to_recipe
 from nibblefit_tao.specs.conversion.to_spec import to_spec
 from nibblefit_tao.specs.typed import Spec, read_spec
-from nibblefit_tao.specs.yaml import read_yaml_spec, yaml_to_recipe
+from nibblefit_tao.specs.yaml import read_yaml_spec
 from nibblefit_tao.target import TARGET
 
 CONVERTED = (
@@ -70,6 +71,9 @@ def test_what_has_no_counterpart_is_told_with_its_line(shared: Path) -> None:
     notes = to_recipe(spec_of(shared, "detectnet_v2_default_spec.txt")).notes
     assert any("color_augmentation" in note and note.startswith("line ") for note in notes)
     assert not any("num_epochs" in note for note in notes)
+    assert any("ground_truth_overlap.car is ignored: detections are judged" in n for n in notes)
+    assert any("visualizer.enabled is ignored: it says how TAO runs" in note for note in notes)
+    assert not any("vflip_probability" in note for note in notes)
 
 
 def leaves(values: Any, path: str = "") -> dict[str, Any]:
@@ -140,7 +144,9 @@ def test_every_yaml_spec_is_read(shared: Path, tmp_path: Path, name: str) -> Non
     """Classification becomes a recipe, others are refused by name."""
     spec = read_yaml_spec(shared / "vendor" / "tao" / "specs" / name)
     if not name.startswith("classification"):
-        with pytest.raises(UnsupportedError, match="is no classification spec"):
+        with pytest.raises(
+            UnsupportedError, match=r"is a spec for .*, which is read but has no recipe"
+        ):
             yaml_to_recipe(spec)
         return
     path = tmp_path / "recipe.toml"
@@ -158,9 +164,9 @@ def test_every_yaml_spec_is_read(shared: Path, tmp_path: Path, name: str) -> Non
         ("results_dir: x\ntrian: {}\n", "line 2: no task of TAO has a block 'trian'; did you mean"),
         (
             "dataset: {num_classes: 2}\nmodel: {input_width: wide}\ntrain: {lr_config: {}}",
-            "line 2: 'input_width' is",
+            "line 2: 'model.input_width' is 'wide'",
         ),
-        ("dataset: 3\n", "line 1: 'dataset' holds no fields"),
+        ("dataset: 3\ntrain: {lr_config: {}}", "line 1: 'dataset' holds no fields"),
     ],
 )
 def test_damaged_yaml_is_refused_by_line(tmp_path: Path, text: str, words: str) -> None:
@@ -169,3 +175,24 @@ def test_damaged_yaml_is_refused_by_line(tmp_path: Path, text: str, words: str) 
     path.write_text(text)
     with pytest.raises(InputError, match=words):
         yaml_to_recipe(read_yaml_spec(path))
+
+
+def test_colours_of_ssd_are_carried_over(shared: Path, tmp_path: Path) -> None:
+    """Amounts and shares as they stand, hue in degrees; gray pictures have no colours."""
+    text = (shared / "vendor" / "tao" / "specs" / "ssd_train_own.txt").read_text()
+    colours = "brightness: 32 contrast: 0.5 saturation: 0.4 hue: 18 random_flip: 0.5"
+    wanted = {"flip": True, "brightness": 32.0, "contrast": 0.5, "saturation": 0.4, "hue": 36.0}
+    for channels, keys in ((3, list(wanted)), (1, ["flip", "brightness", "contrast"])):
+        own = text.replace("output_channel: 3", f"output_channel: {channels} {colours}")
+        (tmp_path / "own.txt").write_text(own)
+        converted = to_recipe(read_spec(tmp_path / "own.txt"))
+        found = tomllib.loads(converted.text())["data"]["augment"]
+        assert list(found) == keys
+        assert found == pytest.approx({key: wanted[key] for key in keys})
+
+
+def test_ssd_is_judged_as_tao_judges(shared: Path) -> None:
+    """Free boxes, absent classes as zero, whole pixels."""
+    tables = tomllib.loads(to_recipe(spec_of(shared, "ssd_train_own.txt")).text())
+    options = tables["task"]["options"]
+    assert (options["claims"], options["absent"], options["whole_pixels"]) == ("free", "zero", True)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from nibblefit import open_run
 from nibblefit.models import Model
-from nibblefit.workspace.storage import write_file
+from nibblefit.workspace.storage import make_folder, write_file
+from nibblefit_tao.logs.naming import LOG_FILE, log_file
+from nibblefit_tao.logs.of_step import STATUS_FILE, epoch_seconds
 from nibblefit_tao.logs.status import Trained, status_lines
 from nibblefit_tao.logs.training_log import log_text
 from nibblefit_tao.sizes import MIB, size_of
 
-STATUS_FILE = "status.json"
 _PRUNE = "prune"
 _TRAININGS = ("train", "retrain", "qat")
 
 
 def write_logs(run: Path, out: Path) -> list[Path]:
     """Write a CSV for each finished training, and the status of all steps.
+
+    A log that has TAO's name lies in a folder of its step: TAO gives both trainings one name.
 
     Args:
         run: Run folder.
@@ -27,7 +31,7 @@ def write_logs(run: Path, out: Path) -> list[Path]:
         The files.
     """
     opened = open_run(run)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     journal = opened.journal()
     seconds = {str(e["step"]): float(e["seconds"]) for e in journal if e["event"] == "finished"}
     trainings: dict[str, Trained] = {}
@@ -36,16 +40,24 @@ def write_logs(run: Path, out: Path) -> list[Path]:
     for step in opened.steps:
         base = step.partition("@")[0]
         if base in _TRAININGS:
-            history = _own(opened.model(step), seconds, step)
+            model = opened.model(step)
+            history = _own(model, seconds, step)
+            history = replace(history, epochs=epoch_seconds(opened.folder(step)))
             trainings[step] = history
-            path = out / f"training_log_{step.replace('@', '_')}.csv"
-            write_file(path, log_text(history.history).encode())
-            written.append(path)
+            written.append(_log_path(out, step, model.graph.name))
+            write_file(written[-1], log_text(history.history).encode())
         elif base == _PRUNE:
-            ratios[step] = _ratio(opened.model(step))
+            ratios[step] = ratio_figures(opened.model(step))
     path = out / STATUS_FILE
     write_file(path, ("\n".join(status_lines(journal, trainings, ratios)) + "\n").encode())
     return [*written, path]
+
+
+def _log_path(out: Path, step: str, network: str) -> Path:
+    plain, name = step.replace("@", "_"), log_file(network)
+    if name == LOG_FILE:
+        return out / f"training_log_{plain}.csv"
+    return make_folder(out / plain) / name
 
 
 def _own(model: Model, seconds: dict[str, float], step: str) -> Trained:
@@ -55,7 +67,8 @@ def _own(model: Model, seconds: dict[str, float], step: str) -> Trained:
     return Trained(step, history[starts[-1] if starts else 0 :], seconds.get(step, 0.0))
 
 
-def _ratio(model: Model) -> dict[str, float]:
+def ratio_figures(model: Model) -> dict[str, float]:
+    """Return what TAO tells of a pruned model: remaining share, MiB, millions of parameters."""
     size = size_of(model.graph)
     return {
         "pruning_ratio": float(model.extra["pruning"]["ratio"]),

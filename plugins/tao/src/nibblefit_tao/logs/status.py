@@ -7,6 +7,7 @@ Dates are ``M/D/YYYY`` and times ``H:M:S``, both without leading zeros; duration
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,7 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from nibblefit.errors import InputError
+from nibblefit.training.history import VALIDATION, detail_in
+from nibblefit_tao.logs.wording import EPOCH, MEASURED, RATIO, words_of
 
+#: Our names of validation figures → TAO's.
+_FIGURES = {"validation_loss": "validation loss", "validation_map50": "mean average precision"}
 STATUSES = ("STARTED", "RUNNING", "SUCCESS", "FAILURE", "SKIPPED")
 Line = Mapping[str, Any]
 
@@ -27,11 +32,13 @@ class Trained:
         step: Name of the step.
         history: Its epochs.
         seconds: How long it took.
+        epochs: How long each epoch took; where that is not known they share it evenly.
     """
 
     step: str
     history: Sequence[Mapping[str, float]]
     seconds: float
+    epochs: Sequence[float] = ()
 
 
 def read_status(path: Path) -> list[dict[str, Any]]:
@@ -74,37 +81,47 @@ def status_lines(journal: Iterable[Line], trainings: Mapping[str, Trained],
     for event in journal:
         moment = datetime.fromisoformat(str(event["time"]))
         step = str(event.get("step", ""))
-        kind = event["event"]
+        kind, words = event["event"], words_of(step)
         if kind == "started":
-            yield _line(moment, "STARTED", f"Starting {step}.")
-        elif kind == "finished" and step in trainings:
-            yield from _epochs(moment, trainings[step])
-            yield _line(moment, "SUCCESS", f"{step} finished successfully.")
-        elif kind == "finished" and step in ratios:
-            ratio = ratios[step]["pruning_ratio"]
-            yield _line(moment, "RUNNING", "Pruning ratio (pruned model / original model): "
-                        f"{ratio:g}", kpi=dict(ratios[step]))  # fmt: skip
+            yield _line(moment, "STARTED", words.started)
         elif kind == "finished":
-            yield _line(moment, "SUCCESS", f"{step} finished successfully.")
+            if step in trainings:
+                yield from _epochs(moment, trainings[step])
+            if step in ratios:
+                message = RATIO.format(ratio=ratios[step]["pruning_ratio"])
+                yield _line(moment, "RUNNING", message, kpi=dict(ratios[step]))
+            yield _line(moment, "SUCCESS", words.finished)
         elif kind == "failed":
-            yield _line(moment, "FAILURE", f"{step}: {event.get('problem', '')}")
+            yield _line(moment, "FAILURE", str(event.get("problem", "")))
+        elif kind == "interrupted":
+            yield _line(moment, "FAILURE", words.interrupted)
 
 
 def _epochs(end: datetime, trained: Trained) -> Iterator[str]:
-    """Yield a line for each epoch; epochs share the step's time evenly."""
+    """Yield a line for each epoch, and one for what validation found in it."""
     count = len(trained.history)
-    each = trained.seconds / max(1, count)
+    took = list(trained.epochs)
+    if len(took) != count:
+        took = [trained.seconds / max(1, count)] * count
     for number, row in enumerate(trained.history, start=1):
-        moment = end - timedelta(seconds=each * (count - number))
+        each = took[number - 1]
+        moment = end - timedelta(seconds=sum(took[number:]))
         figures = {
             "loss": str(row.get("loss", "nan")),
             "learning_rate": str(row.get("learning_rate", "nan")),
         }
         yield _line(
-            moment, "RUNNING", "Training loop in progress", epoch=number, max_epoch=count,
+            moment, "RUNNING", EPOCH, epoch=number, max_epoch=count,
             time_per_epoch=_duration(each), eta=_duration(each * (count - number)),
             graphical=figures,
         )  # fmt: skip
+        measured = {
+            _FIGURES.get(name, name.removeprefix(VALIDATION)): value
+            for name, value in row.items()
+            if name.startswith(VALIDATION) and math.isfinite(value) and detail_in(name) is None
+        }  # fmt: skip
+        if measured:
+            yield _line(moment, "RUNNING", MEASURED, graphical=measured)
 
 
 def _line(moment: datetime, status: str, message: str, **more: Any) -> str:
@@ -112,7 +129,7 @@ def _line(moment: datetime, status: str, message: str, **more: Any) -> str:
         "date": f"{moment.month}/{moment.day}/{moment.year}",
         "time": f"{moment.hour}:{moment.minute}:{moment.second}",
         "status": status,
-        "verbosity": "INFO" if status != "FAILURE" else "ERROR",
+        "verbosity": "INFO",
         "message": message,
     }
     return json.dumps({**{k: v for k, v in more.items() if not isinstance(v, dict)}, **stamp,

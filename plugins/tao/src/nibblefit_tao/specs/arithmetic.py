@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import math
 import operator
+import warnings
 from collections.abc import Callable, Mapping
 
 Numbers = float | list["Numbers"]
@@ -28,7 +29,10 @@ def evaluate(text: str) -> Numbers:
     if len(text) > _LONGEST:
         raise ValueError(f"a list of at most {_LONGEST} letters")
     try:
-        return _value(ast.parse(text.strip(), mode="eval").body)
+        with warnings.catch_warnings():
+            # Python remarks on doubtful literals such as `1if`; they are refused below.
+            warnings.simplefilter("ignore", SyntaxWarning)
+            return _value(ast.parse(text.strip(), mode="eval").body)
     except (SyntaxError, ZeroDivisionError, OverflowError, RecursionError, MemoryError):
         raise ValueError("numbers, lists and + - * /") from None
 

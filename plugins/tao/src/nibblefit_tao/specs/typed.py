@@ -13,6 +13,10 @@ from nibblefit_tao.specs.proto_text import Block, Field, Scalar, parse
 from nibblefit_tao.specs.schema import KINDS, ROOT, FieldType, Label, Schema, schema
 
 _TRUE, _FALSE = ("true", "True", "t", "1"), ("false", "False", "f", "0")
+#: Longer files are no specs; those of TAO have some 10,000 letters.
+LARGEST = 2**18
+#: So many mistakes are named beside the first, the rest counted.
+_SHOWN = 9
 _RANGES = {
     "int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1),
     "uint32": (0, 2**32 - 1), "uint64": (0, 2**64 - 1),
@@ -66,10 +70,7 @@ def read_spec(path: Path, kind: str = "") -> Spec:
     Raises:
         InputError: Unreadable, no spec, or fields that its kind does not have; each with its line.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the spec {path}: {error}") from None
+    text = read_text(path)
     tree = parse(text, str(path))
     if not tree.fields:
         raise InputError(f"{path} holds no field", hint="give an experiment spec of TAO")
@@ -78,9 +79,27 @@ def read_spec(path: Path, kind: str = "") -> Spec:
     values = reader.message(tree, ROOT, "")
     if reader.problems:
         first, *more = reader.problems
-        others = "".join(f"\n  • {problem}" for problem in more)
+        others = "".join(f"\n  • {problem}" for problem in more[:_SHOWN])
+        others += f"\n  • and {len(more) - _SHOWN} more" if len(more) > _SHOWN else ""
         raise InputError(f"{path} is no valid {chosen.kind} spec: {first}{others}")
     return Spec(chosen.kind, path, values, reader.lines)
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a spec.
+
+    Raises:
+        InputError: Unreadable, not UTF-8, or larger than any spec.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(LARGEST + 1)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read the spec {path}: {error}") from None
+    if len(text) > LARGEST:
+        raise InputError(f"{path} is longer than {LARGEST:,} letters; no spec is",
+                         hint="give an experiment spec of TAO")  # fmt: skip
+    return text
 
 
 def _guess(tree: Block) -> str:
@@ -143,6 +162,7 @@ class _Reader:
             return
         key = parts["key"].value
         assert isinstance(key, Scalar)
+        self.lines.setdefault(f"{path}.{key.text}", entry.line)
         value: Any = {} if kind.type in self._schema.messages else _zero(kind.type)
         if "value" in parts:
             value = self._value(parts["value"].value, kind.type, f"{path}.{key.text}")

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from nibblefit_tao.specs.arithmetic import Numbers, evaluate
+from nibblefit_tao.specs.conversion.reasons import reason, says_nothing
 from nibblefit_tao.specs.typed import Spec
 
-#: Fields that say where or how loudly TAO ran, not what it trained.
-_OF_NO_CONCERN = ("visualizer", "n_workers", "max_queue_size", "use_multiprocessing", "verbose",
-                  "enc_key")  # fmt: skip
+#: Largest count that recipes take.
+_LARGEST = 2**31 - 1
 
 
 class Taking:
@@ -60,21 +60,33 @@ class Taking:
             raise self.spec.wrong(dotted, "is no flat list of numbers")
         return [float(item) for item in found if not isinstance(item, list)]
 
+    def count(self, dotted: str) -> int:
+        """Return a count that TAO wants to be set.
+
+        Raises:
+            InputError: It is missing, 0 or too large.
+        """
+        found: int = self.get(dotted, 0)
+        if not 1 <= found <= _LARGEST:
+            raise self.spec.wrong(dotted, f"is {found}; expected 1 to {_LARGEST:,}")
+        return found
+
     def left(self) -> list[str]:
         """Return a note for every field that is set and was not taken."""
         notes = []
         for path, line in self.spec.lines.items():
             known = any(path == t or path.startswith(f"{t}.") or t.startswith(f"{path}.")
                         for t in self._taken)  # fmt: skip
-            quiet = any(part in _OF_NO_CONCERN for part in path.split("."))
-            if not known and not quiet and not self._is_block(path):
-                notes.append(f"line {line}: {path} has no counterpart and is left out")
+            value = self._at(path)
+            if not known and not isinstance(value, Mapping) and not says_nothing(path, value):
+                notes.append(f"line {line}: {path} is ignored: {reason(path)}")
         return notes
 
-    def _is_block(self, path: str) -> bool:
+    def _at(self, path: str) -> Any:
+        """Return what stands at a path; the path itself inside repeated blocks."""
         found: Any = self.spec.values
         for key in path.split("."):
-            if not isinstance(found, Mapping):
-                return False
-            found = found.get(key)
-        return isinstance(found, Mapping)
+            if not isinstance(found, Mapping) or key not in found:
+                return path
+            found = found[key]
+        return found

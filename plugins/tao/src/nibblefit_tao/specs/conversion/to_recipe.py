@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from nibblefit.errors import InputError, UnsupportedError
 from nibblefit.recipe_file import document_toml
+from nibblefit_tao.specs.conversion.anchors import anchors
+from nibblefit_tao.specs.conversion.checking import require_valid
+from nibblefit_tao.specs.conversion.pictures import kitti, means, preprocessing, unit_scaling
 from nibblefit_tao.specs.conversion.taking import Taking
 from nibblefit_tao.specs.conversion.training import (
     Table,
@@ -21,9 +24,6 @@ from nibblefit_tao.specs.typed import Spec
 _SSD = "nibblefit_tao.networks.ssd_resnet:SsdResNet18"
 _RESNET = "nibblefit_tao.networks.resnet:ResNet18"
 _OWN = "network.py:build"
-#: Means that TAO subtracts where the spec names none, blue first.
-_MEANS = {"b": 103.939, "g": 116.779, "r": 123.68}
-_GREY = 117.3786
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +69,42 @@ def to_recipe(spec: Spec, retrain: Spec | None = None) -> Converted:
     taking = Taking(spec)
     tables = convert(taking, notes)
     notes += taking.left()
-    if retrain is not None:
-        again = Taking(retrain)
-        other = _CONVERTERS[spec.kind](again, [])
-        tables["train"]["retrain"] = other["train"]["train"]
-        found = other["target"]
-        tables["target"]["retrain_regularizer"] = found["regularizer"]
-        if "regularizer_weight" in found:
-            tables["target"]["retrain_regularizer_weight"] = found["regularizer_weight"]
-    return Converted(tables, tuple(notes))
+    if retrain is None:
+        # Steps without a table of their own would train as [train] says, which no spec fills.
+        tables["train"]["retrain"] = dict(tables["train"]["train"])
+        notes.append("the retraining repeats the training, without a regularizer: give its own "
+                     "spec with --retrain")  # fmt: skip
+    else:
+        _add_retraining(tables, notes, retrain)
+    if tables["target"].get("qat"):
+        tables["train"]["qat"] = dict(tables["train"]["retrain"])
+    require_valid(tables, spec.path)
+    return Converted(tables, tuple(dict.fromkeys(notes)))
+
+
+def _add_retraining(tables: Table, notes: list[str], spec: Spec) -> None:
+    """Add what the second spec says of its training; its other settings are compared and named."""
+    taking, own = Taking(spec), list[str]()
+    other = _CONVERTERS[spec.kind](taking, own)
+    own += taking.left()
+    tables["train"]["retrain"] = other["train"]["train"]
+    found = other["target"]
+    tables["target"]["retrain_regularizer"] = found["regularizer"]
+    if "regularizer_weight" in found:
+        tables["target"]["retrain_regularizer_weight"] = found["regularizer_weight"]
+    if found.get("qat"):
+        tables["target"]["qat"] = True
+    known = {_words(note) for note in notes}
+    notes += [f"{spec.path.name}, {note}" for note in own if _words(note) not in known]
+    for name in ("model", "task", "data", "evaluate", "run"):
+        if other.get(name) != tables.get(name):
+            notes.append(f"{spec.path.name} has other settings for [{name}] than the first spec: "
+                         "the first one's hold")  # fmt: skip
+
+
+def _words(note: str) -> str:
+    """Return a note without its line."""
+    return note.partition(": ")[2] if note.startswith("line ") else note
 
 
 def _ssd(taking: Taking, notes: list[str]) -> dict[str, Any]:
@@ -87,7 +114,8 @@ def _ssd(taking: Taking, notes: list[str]) -> dict[str, Any]:
     classes = _classes(taking, "dataset_config.target_class_mapping")
     height = taking.get("augmentation_config.output_height", 300)
     width = taking.get("augmentation_config.output_width", 300)
-    options, anchors = _anchors(taking, network)
+    channels = taking.get("augmentation_config.output_channel", 3)
+    options, counts = anchors(taking, network, notes)
     options |= {
         "negatives": float(taking.get(f"{network}.neg_pos_ratio", 3.0)),
         "negatives_from": "batch",
@@ -98,21 +126,27 @@ def _ssd(taking: Taking, notes: list[str]) -> dict[str, Any]:
         "overlap": taking.get("nms_config.clustering_iou_threshold", 0.6),
         "keep": taking.get("nms_config.top_k", 200),
         "precision": _precision(taking, "eval_config"),
+        "claims": "free",
+        "absent": "zero",
+        "whole_pixels": True,
     }
     source = _resnet_source(taking, network, "nlayers", _SSD, notes)
-    arguments = {"classes": len(set(classes.values())), "anchors": anchors}
+    shape = (channels, height, width)
+    data = kitti(taking, classes, shape, notes)
     return {
-        "model": _model(source, arguments, (height, width)),
+        "model": _model(source, {"classes": _count(classes), "anchors": counts}, shape),
         "task": {"kind": "detection", "options": options},
-        "data": _kitti(taking, classes, (height, width), notes),
-        "train": {"train": detection_training(taking, notes)},
+        "data": data | means(taking, "augmentation_config.image_mean", channels),
+        "train": {"train": detection_training(taking, notes) | _freeze(taking, network, source,
+                                                                       notes)},
+        "evaluate": _evaluation(taking),
         "target": {"name": "tao", **regularizer(taking), **_qat(taking, notes)},
         "run": {"seed": taking.get("random_seed", 1)},
-    }
+    }  # fmt: skip
 
 
 def _detectnet(taking: Taking, notes: list[str]) -> dict[str, Any]:
-    notes.append("DetectNet_v2's coverage and box maps become a single-shot head on one level")
+    notes.append("DetectNet_v2's coverage and box maps become a single-shot head on two levels")
     classes = _classes(taking, "dataset_config.target_class_mapping")
     at = "augmentation_config.preprocessing"
     height = taking.get(f"{at}.output_image_height", 384)
@@ -121,13 +155,15 @@ def _detectnet(taking: Taking, notes: list[str]) -> dict[str, Any]:
     for block in ("model_config.objective_set", "bbox_rasterizer_config", "cost_function_config",
                   "postprocessing_config"):  # fmt: skip
         taking.get(block, {})
+    taking.get("model_config.all_projections", False)
     options = {"precision": _precision(taking, "evaluation_config")}
+    shape = (taking.get(f"{at}.output_image_channel", 3), height, width)
     return {
-        "model": _model(source, {"classes": len(set(classes.values())), "levels": 2},
-                        (height, width)),
+        "model": _model(source, {"classes": _count(classes), "levels": 2}, shape),
         "task": {"kind": "detection", "options": options},
-        "data": _kitti(taking, classes, (height, width), notes),
-        "train": {"train": detection_training(taking, notes)},
+        "data": kitti(taking, classes, shape, notes) | unit_scaling(),
+        "train": {"train": detection_training(taking, notes) | _freeze(taking, "model_config",
+                                                                       source, notes)},
         "target": {"name": "tao", **regularizer(taking), **_qat(taking, notes)},
         "run": {"seed": taking.get("random_seed", 1)},
     }  # fmt: skip
@@ -135,39 +171,93 @@ def _detectnet(taking: Taking, notes: list[str]) -> dict[str, Any]:
 
 def _classification(taking: Taking, notes: list[str]) -> dict[str, Any]:
     text = taking.get("model_config.input_image_size", "3,224,224")
-    sizes = [int(part) for part in text.split(",") if part.strip().isdigit()]
-    if len(sizes) != 3:
+    parts = [part.strip() for part in text.split(",")]
+    sizes = [int(part) for part in parts if part.isascii() and part.isdigit() and len(part) < 6]
+    if len(sizes) != len(parts) or len(sizes) != 3 or 0 in sizes or sizes[0] not in (1, 3):
         raise taking.spec.wrong("model_config.input_image_size",
                                 f"is '{text}'; expected 'channels,height,width'")  # fmt: skip
-    channels, height, width = sizes
     source = _resnet_source(taking, "model_config", "n_layers", _RESNET, notes)
     arguments: Table = {}
     if source == _RESNET:
-        arguments = {"classes": 0, "all_projections": taking.flag("model_config.all_projections")}
-        notes.append("set model.arguments.classes to the number of your classes")
+        arguments = {"all_projections": taking.flag("model_config.all_projections"),
+                     "pooling": taking.flag("model_config.use_pooling")}  # fmt: skip
+        arguments |= _class_folders(taking, notes)
+        if not taking.spec.get("model_config.use_batch_norm", False):
+            notes.append("the network has batch norm, the spec's has none")
     train, target = classification_training(taking, notes)
-    folder = PurePosixPath(taking.get("train_config.train_dataset_path", "data/train"))
-    for name in ("train_config.val_dataset_path", "eval_config.eval_dataset_path"):
-        taking.get(name, "")
-    notes.append(f"data.path is the folder above '{folder.name}': its sub-folders train, val and "
-                 "test are the splits")  # fmt: skip
+    data = _folder(taking, sizes, notes)
     return {
-        "model": _model(source, arguments, (height, width), channels),
-        "task": {"kind": "classification"},
-        "data": {
-            "source": "folder", "path": str(folder.parent), "range": [0.0, 256.0],
-            "mean": _means(taking, "train_config.image_mean", channels),
-            "options": {"size": [height, width], "gray": channels == 1},
-            "augment": {"flip": not taking.flag("train_config.disable_horizontal_flip")},
-        },
-        "train": {"train": train},
+        "model": _model(source, arguments, sizes),
+        "task": {"kind": "classification",
+                 "options": {"label_smoothing": taking.get("train_config.label_smoothing", 0.0)}},
+        "data": data,
+        "train": {"train": train | _freeze(taking, "model_config", source, notes)},
+        "evaluate": _evaluation(taking),
         "target": {"name": "tao", **target},
         "run": {"seed": taking.get("train_config.random_seed", 1)},
     }  # fmt: skip
 
 
-def _model(source: str, arguments: Table, size: tuple[int, int], channels: int = 3) -> Table:
-    return {"source": source, "arguments": arguments, "input_shape": [channels, *size]}
+def _class_folders(taking: Taking, notes: list[str]) -> Table:
+    """Return the number of classes where the training pictures are at hand."""
+    folder = Path(taking.get("train_config.train_dataset_path", "data/train"))
+    count = sum(path.is_dir() for path in folder.iterdir()) if folder.is_dir() else 0
+    if not count:
+        notes.append("add classes to model.arguments: the number of your class folders")
+    return {"classes": count} if count else {}
+
+
+def _folder(taking: Taking, sizes: list[int], notes: list[str]) -> Table:
+    """Return ``[data]`` of a classification spec."""
+    channels, height, width = sizes
+    folder = PurePosixPath(taking.get("train_config.train_dataset_path", "data/train"))
+    others = [taking.get(name, "") for name in ("train_config.val_dataset_path",
+                                                "eval_config.eval_dataset_path")]  # fmt: skip
+    notes.append(f"data.path is the folder above '{folder.name}': its sub-folders train, val and "
+                 "test are the splits")  # fmt: skip
+    known = (folder.parent / "train", folder.parent / "val", folder.parent / "test")
+    strange = [name for name in (str(folder), *others) if name and PurePosixPath(name) not in known]
+    if strange:
+        notes.append(f"not read from where the spec says: {', '.join(strange)}: move or link them")
+    mode = taking.get("train_config.preprocess_mode", "caffe")
+    scaling = preprocessing(mode, channels)
+    if scaling is None:
+        if mode != "caffe":
+            raise taking.spec.wrong("train_config.preprocess_mode",
+                                    f"is '{mode[:40]}'; expected caffe, torch or tf")  # fmt: skip
+        scaling = means(taking, "train_config.image_mean", channels)
+    return {
+        "source": "folder", "path": str(folder.parent), **scaling,
+        "options": {"size": [height, width], "gray": channels == 1},
+        "augment": {"flip": not taking.flag("train_config.disable_horizontal_flip")},
+    }  # fmt: skip
+
+
+def _model(source: str, arguments: Table, shape: Sequence[int]) -> Table:
+    gray = {"channels": 1} if shape[0] == 1 and source != _OWN else {}
+    return {"source": source, "arguments": arguments | gray, "input_shape": list(shape)}
+
+
+def _count(classes: Mapping[str, str]) -> int:
+    """Return how many classes a mapping leaves; case does not count."""
+    return len({name.lower() for name in classes.values()})
+
+
+def _evaluation(taking: Taking) -> Table:
+    batch = taking.get("eval_config.batch_size", 0)
+    return {"batch_size": batch} if batch else {}
+
+
+def _freeze(taking: Taking, at: str, source: str, notes: list[str]) -> Table:
+    """Return which convolutions do not learn; blocks are known of the built-in networks."""
+    if source == _OWN or not taking.spec.has(f"{at}.freeze_blocks"):
+        return {}
+    blocks = sorted({int(block) for block in taking.get(f"{at}.freeze_blocks", [])})
+    if not set(blocks) <= set(range(5)):
+        raise taking.spec.wrong(f"{at}.freeze_blocks", f"names block {blocks[-1]}; expected 0 to 4")
+    notes.append(f"line {taking.spec.lines[f'{at}.freeze_blocks']}: blocks are frozen as they "
+                 "start: give trained weights in model.weights, or delete freeze")  # fmt: skip
+    return {"freeze": [f"backbone.block_{n}?.conv*" if n else "backbone.conv1.*" for n in blocks]}
 
 
 def _resnet_source(taking: Taking, at: str, layers: str, own: str, notes: list[str]) -> str:
@@ -176,48 +266,9 @@ def _resnet_source(taking: Taking, at: str, layers: str, own: str, notes: list[s
     if (arch, count) == ("resnet", 18):
         return own
     name = f"{arch} {count}".strip().removesuffix(" 0")
-    notes.append(f"the network '{name}' is not built in: write its factory to {_OWN}, or give an "
-                 "ONNX file in model.source")  # fmt: skip
+    notes.append(f"the network '{name}' is not built in: write its factory build to "
+                 "network.py, or give an ONNX file in model.source")  # fmt: skip
     return _OWN
-
-
-def _anchors(taking: Taking, network: str) -> tuple[Table, Any]:
-    """Return anchor options and the number of anchors of each level."""
-    squares = 2 if taking.flag(f"{network}.two_boxes_for_ar1") else 1
-    lists = taking.numbers(f"{network}.aspect_ratios") or taking.numbers(
-        f"{network}.aspect_ratios_global"
-    )
-    if not isinstance(lists, list) or not lists:
-        raise taking.spec.wrong(network, "has no aspect ratios",
-                                hint="set aspect_ratios_global")  # fmt: skip
-    levels = [item if isinstance(item, list) else lists for item in lists]
-    nested = isinstance(lists[0], list)
-    levels = levels if nested else [lists]
-    ratios = []
-    for level in levels:
-        numbers = [float(r) for r in level if not isinstance(r, list)]
-        if 1.0 not in numbers:
-            raise taking.spec.wrong(f"{network}.aspect_ratios",
-                                    "has a level without the ratio 1.0")  # fmt: skip
-        ratios.append([ratio for ratio in numbers if ratio != 1.0])
-    options: Table = {
-        "two_squares": squares == 2,
-        "ratios": ratios,
-        "clip": taking.flag(f"{network}.clip_boxes"),
-        "variances": taking.row(f"{network}.variances") or [0.1, 0.1, 0.2, 0.2],
-    }
-    scales = taking.row(f"{network}.scales")
-    if scales is None:
-        low, high = taking.get(f"{network}.min_scale", 0.1), taking.get(f"{network}.max_scale", 0.9)
-        scales = [low + (high - low) * step / 6 for step in range(7)]
-    options["scales"] = scales
-    steps, offsets = taking.row(f"{network}.steps"), taking.row(f"{network}.offsets")
-    if steps:
-        options["steps"] = steps
-    if offsets:
-        options["offset"] = offsets[0]
-    counts = [squares + len(level) for level in ratios]
-    return options, counts if nested else counts[0]
 
 
 def _classes(taking: Taking, dotted: str) -> dict[str, str]:
@@ -225,40 +276,6 @@ def _classes(taking: Taking, dotted: str) -> dict[str, str]:
     if not found:
         raise taking.spec.wrong(dotted, "maps no class", hint="add target_class_mapping entries")
     return dict(found)
-
-
-def _kitti(taking: Taking, classes: Mapping[str, str], size: tuple[int, int],
-           notes: list[str]) -> Table:  # fmt: skip
-    channels = taking.get("augmentation_config.output_channel", 3)
-    options: Table = {"size": list(size), "gray": channels == 1, "classes": dict(classes)}
-    options["include_difficult"] = taking.flag("dataset_config.include_difficult_in_training")
-    for field, prefix in (("data_sources", ""), ("validation_data_sources", "validation_")):
-        sources = taking.get(f"dataset_config.{field}", [])
-        if not sources:
-            continue
-        if len(sources) > 1:
-            notes.append(f"of {len(sources)} {field} only the first is read: join their folders")
-        options[f"{prefix}images"] = sources[0].get("image_directory_path", "images")
-        options[f"{prefix}labels"] = sources[0].get("label_directory_path", "labels")
-        if "tfrecords_path" in sources[0]:
-            notes.append(f"{field} names tfrecords: give the folders of pictures and KITTI labels")
-    flips = taking.get("augmentation_config.random_flip", 0.0) or taking.get(
-        "augmentation_config.spatial_augmentation.hflip_probability", 0.0
-    )
-    return {
-        "source": "kitti", "path": ".", "range": [0.0, 256.0],
-        "mean": _means(taking, "augmentation_config.image_mean", channels),
-        "options": options,
-        "augment": {"flip": flips > 0},
-    }  # fmt: skip
-
-
-def _means(taking: Taking, dotted: str, channels: int) -> list[float]:
-    """Return channel means, red first; TAO lists blue first."""
-    given = taking.get(dotted, {})
-    if channels == 1:
-        return [float(given.get("l", _GREY))]
-    return [float(given.get(key, _MEANS[key])) for key in ("r", "g", "b")]
 
 
 def _precision(taking: Taking, at: str) -> str:

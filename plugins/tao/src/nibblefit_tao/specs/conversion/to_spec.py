@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from nibblefit.errors import UnsupportedError
+from nibblefit_tao.specs.conversion.to_recipe import to_recipe
+from nibblefit_tao.specs.schema import ROOT, schema
 from nibblefit_tao.specs.text import spec_text
 from nibblefit_tao.specs.typed import Spec
 
@@ -33,9 +35,14 @@ def to_spec(tables: Tables, spec: Spec, step: str = "train") -> str:
         raise UnsupportedError(f"{spec.path} is a spec for {spec.kind}, which no recipe describes",
                                hint=f"possible: {', '.join(_CHANGES)}")  # fmt: skip
     values = copy.deepcopy(dict(spec.values))
+    # What the spec itself says stays in its own words, such as "1.0/3.0".
+    said = dict(changes(base := to_recipe(spec).tables, base["train"]["train"], "train", spec))
     training = {**tables.get("train", {}), **tables.get("train", {}).get(step, {})}
-    for path, value in changes(tables, training, step):
+    for path, value in changes(tables, training, step, spec):
+        if path in said and said[path] == value:
+            continue
         _set(values, path, value)
+        _drop_rivals(values, spec, path)
     return spec_text(spec.kind, values)
 
 
@@ -49,28 +56,54 @@ def _set(values: dict[str, Any], path: str, value: Any) -> None:
         values[last] = value
 
 
-def _ssd(tables: Tables, training: Tables, step: str) -> Iterator[Change]:
+def _drop_rivals(values: dict[str, Any], spec: Spec, path: str) -> None:
+    """Delete the fields that exclude one on a path, such as the schedule that was there before."""
+    chosen, message, block = schema(spec.kind), ROOT, values
+    for name in path.split("."):
+        for group in chosen.choices.get(message, ()):
+            for rival in group if name in group else ():
+                if rival != name:
+                    block.pop(rival, None)
+        field = chosen.messages[message][name]
+        if field.type not in chosen.messages or name not in block:
+            return
+        message, block = field.type, block[name]
+
+
+def _ssd(tables: Tables, training: Tables, step: str, spec: Spec) -> Iterator[Change]:
     options = tables.get("task", {}).get("options", {})
+    at = "dssd_config" if spec.has("dssd_config") else "ssd_config"
     for key, path in (
-        ("score", "confidence_threshold"), ("overlap", "clustering_iou_threshold"),
-        ("keep", "top_k"),
+        ("score", "nms_config.confidence_threshold"), ("keep", "nms_config.top_k"),
+        ("overlap", "nms_config.clustering_iou_threshold"), ("negatives", f"{at}.neg_pos_ratio"),
+        ("location_weight", f"{at}.alpha"), ("matching", f"{at}.pos_iou_thresh"),
+        ("neutral", f"{at}.neg_iou_thresh"), ("two_squares", f"{at}.two_boxes_for_ar1"),
+        ("clip", f"{at}.clip_boxes"),
     ):  # fmt: skip
         if key in options:
-            yield f"nms_config.{path}", options[key]
+            yield path, options[key]
+    for key in ("scales", "variances", "steps"):
+        if key in options:
+            yield f"{at}.{key}", str(list(options[key]))
+    if "ratios" in options:
+        lists = [[1.0, *level] for level in options["ratios"]]
+        each = len(lists) > 1
+        yield f"{at}.aspect_ratios", str(lists) if each else None
+        yield f"{at}.aspect_ratios_global", None if each else str(lists[0])
     if "precision" in options:
         yield "eval_config.average_precision_mode", options["precision"].upper()
     yield from _size(tables, "augmentation_config.output_height",
                      "augmentation_config.output_width")  # fmt: skip
-    yield from _detection(tables, training, step)
+    yield from _detection(tables, training, step, spec)
 
 
-def _detectnet(tables: Tables, training: Tables, step: str) -> Iterator[Change]:
+def _detectnet(tables: Tables, training: Tables, step: str, spec: Spec) -> Iterator[Change]:
     options = tables.get("task", {}).get("options", {})
     if "precision" in options:
         yield "evaluation_config.average_precision_mode", options["precision"].upper()
     at = "augmentation_config.preprocessing"
     yield from _size(tables, f"{at}.output_image_height", f"{at}.output_image_width")
-    yield from _detection(tables, training, step)
+    yield from _detection(tables, training, step, spec)
 
 
 def _size(tables: Tables, height: str, width: str) -> Iterator[Change]:
@@ -81,13 +114,15 @@ def _size(tables: Tables, height: str, width: str) -> Iterator[Change]:
         yield width, pair[1]
 
 
-def _detection(tables: Tables, training: Tables, step: str) -> Iterator[Change]:
+def _detection(tables: Tables, training: Tables, step: str, spec: Spec) -> Iterator[Change]:
     if "seed" in tables.get("run", {}):
         yield "random_seed", tables["run"]["seed"]
     classes = tables.get("data", {}).get("options", {}).get("classes")
     if classes:
         yield "dataset_config.target_class_mapping", dict(classes)
     at = "training_config"
+    if "qat" in tables.get("target", {}) or spec.has(f"{at}.enable_qat"):
+        yield f"{at}.enable_qat", bool(tables.get("target", {}).get("qat", False))
     for key, path in (("batch_size", "batch_size_per_gpu"), ("epochs", "num_epochs"),
                       ("checkpoint_every", "checkpoint_interval")):  # fmt: skip
         if key in training:
@@ -117,7 +152,7 @@ def _rates(training: Tables, at: str) -> Iterator[Change]:
             yield f"{path}.{key}", options[key]
 
 
-def _classification(tables: Tables, training: Tables, step: str) -> Iterator[Change]:
+def _classification(tables: Tables, training: Tables, step: str, spec: Spec) -> Iterator[Change]:
     at = "train_config"
     if "seed" in tables.get("run", {}):
         yield f"{at}.random_seed", tables["run"]["seed"]
@@ -128,6 +163,13 @@ def _classification(tables: Tables, training: Tables, step: str) -> Iterator[Cha
     if training.get("schedule") == "soft_start_cosine":
         yield f"{at}.lr_config.cosine.learning_rate", rate
         yield f"{at}.lr_config.cosine.soft_start", options.get("soft_start", 0.0)
+        yield f"{at}.lr_config.cosine.min_lr_ratio", options.get("floor", 0.0)
+    elif training.get("schedule") == "soft_start" and not options.get("soft_start"):
+        size = spec.get(f"{at}.lr_config.step.step_size", 10)
+        yield f"{at}.lr_config.step.learning_rate", rate
+        yield f"{at}.lr_config.step.step_size", size
+        gamma = float(f"{options.get('floor', 0.0025) ** (size / 100):.12g}")
+        yield f"{at}.lr_config.step.gamma", gamma
     elif training.get("schedule") == "step":
         yield f"{at}.lr_config.soft_anneal.learning_rate", rate
         yield f"{at}.lr_config.soft_anneal.annealing_points", list(options["milestones"])
@@ -142,7 +184,7 @@ def _classification(tables: Tables, training: Tables, step: str) -> Iterator[Cha
             yield f"{at}.reg_config.weight_decay", target[f"{prefix}regularizer_weight"]
 
 
-_CHANGES: Mapping[str, Callable[[Tables, Tables, str], Iterator[Change]]] = {
+_CHANGES: Mapping[str, Callable[[Tables, Tables, str, Spec], Iterator[Change]]] = {
     "ssd": _ssd,
     "classification": _classification,
     "detectnet_v2": _detectnet,
