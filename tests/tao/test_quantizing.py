@@ -20,7 +20,7 @@ def test_an_empty_calibration_set_is_refused() -> None:
     """One line that says what is empty and that noise would not help."""
     run = SimpleNamespace(
         options=TaoOptions(), recipe=read_recipe(EXAMPLE),
-        data=SimpleNamespace(split=lambda _: [], class_names=()),
+        calibration_data=SimpleNamespace(split=lambda _: [], class_names=()),
     )  # fmt: skip
     with pytest.raises(InputError, match="nothing to calibrate on: the training split") as caught:
         quantize_model(run, Model(_without_up()))  # type: ignore[arg-type]

@@ -93,6 +93,8 @@ def test_shapes_are_read_as_people_write_them() -> None:
     """Commas or crosses; anything else is refused."""
     assert parsed_shape("1,28,28") == parsed_shape("1x28x28") == (1, 28, 28)
     assert parsed_shape("") == ()
+    with pytest.raises(InputError, match="40,000,000,000 numbers"):
+        parsed_shape("1,200000,200000")
     for text in ("1,0", "a", "1,,2"):
         with pytest.raises(InputError, match="is no shape"):
             parsed_shape(text)

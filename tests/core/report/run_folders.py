@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -70,14 +71,22 @@ def integer_report(*, exact: bool = True) -> Report:
                   frozen_mapping(arrays))  # fmt: skip
 
 
-def make_run(folder: Path, *, memory: Any = MEMORY, report: Report | None = None) -> Path:
-    """Write a run folder with seven finished steps and one failed one."""
+def make_run(folder: Path, *, memory: Any = MEMORY, report: Report | None = None,
+             charts: Mapping[str, Any] | None = None) -> Path:  # fmt: skip
+    """Write a run folder with seven finished steps and one failed one.
+
+    Charts go to the kind of value they are given for: model, graph or artifact.
+    """
+    charts = charts or {}
     run = RunFolder(folder)
     run.create()
     recipe = Recipe(model=ModelSection(source="net.py:f"), target=TargetSection(name="toychip"))
     run.write_recipe(recipe)
     run.journal.write("run", nibblefit="0.1.0", target="target 'toychip' (toy 1.0)", recipe="00")
-    model, graph = Model(float_graph()), integer_graph()
+    model = Model(float_graph(), extra=frozen_mapping({"charts": charts.get("model", ())}))
+    graph = integer_graph()
+    metadata = frozen_mapping({**graph.metadata, "charts": charts.get("graph", ())})
+    graph = replace(graph, metadata=metadata)
     # As after folding: training for integers changes what there is to count.
     tuned = Model(
         float_graph(bias=False), phase="qat", history=tuple(map(frozen_mapping, HISTORY * 2))
@@ -90,7 +99,7 @@ def make_run(folder: Path, *, memory: Any = MEMORY, report: Report | None = None
         "evaluate_float": ("evaluate", floats),
         "qat": ("train", tuned),
         "quantize": ("quantize", graph),
-        "compile": ("compile", _artifact(graph, memory)),
+        "compile": ("compile", _artifact(graph, memory, charts.get("artifact", ()))),
         "evaluate": ("evaluate", report or integer_report()),
     }
     run.write_plan((*values, "last"))
@@ -113,7 +122,8 @@ def make_run(folder: Path, *, memory: Any = MEMORY, report: Report | None = None
     return folder
 
 
-def _artifact(graph: QuantizedGraph, memory: Any) -> Artifact:
+def _artifact(graph: QuantizedGraph, memory: Any, charts: Any) -> Artifact:
     sha = hashlib.sha256(b"layers: 1\n").hexdigest()
     files = (ArtifactFile("yaml", PurePosixPath("net.yaml"), sha),)
-    return Artifact("toychip", "toy1", digest(graph), files, frozen_mapping({"memory": memory}))
+    notes = frozen_mapping({"memory": memory, "charts": charts})
+    return Artifact("toychip", "toy1", digest(graph), files, notes)

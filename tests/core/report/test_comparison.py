@@ -23,6 +23,7 @@ from nibblefit.ir.graph import frozen_mapping
 from nibblefit.plan import Candidates, Gate, Plan, PlanItem, Repeat, Stage, Step
 from nibblefit.report.collect import contents_of
 from nibblefit.report.contents import Measured
+from nibblefit.report.searches import search_tables
 from nibblefit.workspace import RunFolder
 
 START: Plan = (
@@ -107,6 +108,24 @@ def test_a_gate_decides_what_is_compared(
     suffix = "" if drop_from == "evaluate_float" else "@{}"
     for number in (1, 2, 3):
         assert rows[f"look@{number}"].against == drop_from + suffix.format(number)
+
+
+def test_a_network_that_was_retrained_is_not_compared_with_what_pruning_left(
+    tmp_path: Path,
+) -> None:
+    """Nobody uses the pruned network before it was trained again; the one before counts."""
+    recover, qat = (frozen_mapping({"phase": phase}) for phase in ("recover", "qat"))
+    go(tmp_path, Toy((
+        Step(Stage.PREPARE, "prepare"),
+        Step(Stage.TRAIN, "float", options=frozen_mapping({"phase": "float"})),
+        Step(Stage.EVALUATE, "evaluate_float"),
+        Step(Stage.PRUNE, "prune"), Step(Stage.EVALUATE, "look"),
+        Step(Stage.TRAIN, "retrain", options=recover),
+        Step(Stage.TRAIN, "qat", options=qat), Step(Stage.EVALUATE, "look_again"),
+    )))  # fmt: skip
+    rows = _measured(tmp_path)
+    assert rows["look"].against == ""
+    assert rows["look_again"].against == "evaluate_float"
 
 
 def test_a_gate_behind_a_repeat_means_its_last_round(
@@ -205,3 +224,29 @@ def test_a_run_notes_its_environment(tmp_path: Path) -> None:
     lines = dict(contents_of(open_run(tmp_path)).provenance)
     assert lines["numpy"] == np.__version__
     assert all(lines[name] for name in ("torch", "onnx", "Python", "platform"))
+
+
+def test_all_candidates_stand_in_one_table(tmp_path: Path) -> None:
+    """What each sets, whether it wins, holds, is out or was not needed, and its metrics."""
+    floor = Gate("enough", "score", "top1", at_least=0.5)
+    go(tmp_path, Toy(_search(floor=floor, first_wins=True)))
+    (table,) = search_tables(open_run(tmp_path))
+    assert table.title == "Candidates of pick"
+    assert table.columns[:3] == ("candidate", "sets", "outcome")
+    assert [row[:3] for row in table.rows] == [
+        ("a", "target.quality = 0.6", "wins"), ("b", "target.quality = 0.95", "not needed"),
+    ]  # fmt: skip
+    assert table.rows[0][table.columns.index("top1")].endswith(" %")
+    assert set(table.rows[1][3:]) == {"–"}
+    go(tmp_path, Toy(_search(floor=floor)))
+    summary = summary_of(open_run(tmp_path))
+    assert [row[2] for row in summary.searches[0].rows] == ["holds", "wins"]
+    assert contents_of(open_run(tmp_path)).searches == summary.searches
+
+
+def test_a_search_that_the_latest_start_did_not_reach_is_not_shown(tmp_path: Path) -> None:
+    """Its table would be about another recipe."""
+    go(tmp_path, Toy(_search()))
+    assert search_tables(open_run(tmp_path))
+    go(tmp_path, Toy(_search()), until="evaluate_float")
+    assert search_tables(open_run(tmp_path)) == ()

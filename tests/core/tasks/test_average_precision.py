@@ -82,3 +82,61 @@ def test_area_equals_the_definition(detections, missed):
         for level in range(1, wanted + 1)
     ) / Fraction(wanted)
     assert precision.per_class() == [pytest.approx(float(area), rel=1e-12)]
+
+
+def test_a_box_that_is_taken_leaves_the_next_one():
+    """Two boxes in a crowd: the second detection is nearest to the taken one, and overlaps both."""
+    wanted = boxes((0, 0, 10, 10), (2, 0, 12, 10))
+    crowd = found([(0, 0, 10, 10), (0.5, 0, 10.5, 10)], [0.9, 0.8])
+    for claims, verdicts, value in (("nearest", [1, 0], 0.5), ("free", [1, 1], 1.0)):
+        precision = AveragePrecision(1, claims=claims)
+        assert precision.add(crowd, wanted, np.zeros(2, int)).tolist() == verdicts
+        assert precision.per_class() == [value]
+
+
+def test_a_difficult_box_excuses_all_or_one():
+    """Three detections of it: none counts, or the first does not and the others are wrong."""
+    hard = boxes((0, 0, 10, 10))
+    three = found([hard[0]] * 3, [0.9, 0.8, 0.7])
+    for claims, verdicts in (("nearest", [-1, -1, -1]), ("free", [-1, 0, 0])):
+        precision = AveragePrecision(1, claims=claims)
+        assert precision.add(three, hard, np.zeros(1, int), np.ones(1, bool)).tolist() == verdicts
+        assert precision.wanted() == [0]
+
+
+PLACES = st.tuples(st.integers(0, 6), st.integers(0, 6)).map(
+    lambda p: (p[0], p[1], p[0] + 8, p[1] + 8)
+)
+
+
+@given(
+    st.lists(st.tuples(PLACES, st.booleans()), max_size=5),
+    st.lists(st.tuples(PLACES, st.integers(1, 99)), max_size=8, unique_by=lambda p: p[1]),
+)
+def test_free_claims_equal_the_definition(wanted, detections):
+    """One by one by falling score, the best overlap among boxes still free, as TAO judges."""
+    free, expected = list(range(len(wanted))), {}
+    for place, score in sorted(detections, key=lambda d: -d[1]):
+        shares = [(Fraction(*shared(place, wanted[n][0])), -n) for n in free]
+        best, number = max(shares, default=(Fraction(0), 0))
+        if best < Fraction(1, 2):
+            expected[score] = 0
+            continue
+        free.remove(-number)
+        expected[score] = -1 if wanted[-number][1] else 1
+    precision = AveragePrecision(1, claims="free")
+    verdicts = precision.add(
+        found([place for place, _ in detections], [score / 100 for _, score in detections]),
+        boxes(*[place for place, _ in wanted]), np.zeros(len(wanted), int),
+        np.array([hard for _, hard in wanted], bool),
+    )  # fmt: skip
+    assert verdicts.tolist() == [expected[score] for _, score in detections]
+    assert precision.wanted() == [sum(not hard for _, hard in wanted)]
+
+
+def shared(one, two):
+    """Return the intersection and the union of two boxes, in whole pixels."""
+    across = max(0, min(one[2], two[2]) - max(one[0], two[0]))
+    down = max(0, min(one[3], two[3]) - max(one[1], two[1]))
+    areas = [(b[2] - b[0]) * (b[3] - b[1]) for b in (one, two)]
+    return across * down, sum(areas) - across * down

@@ -70,15 +70,15 @@ def test_headers_number_versions_as_tensorrt_does() -> None:
         header("10.3.0", "Guess")
 
 
-@given(
-    st.dictionaries(
-        st.text(st.characters(codec="ascii", min_codepoint=33, max_codepoint=126), min_size=1),
-        st.floats(0, 1e30),
-    )
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\n\r"), min_size=1).filter(
+    str.strip
 )
+
+
+@given(st.dictionaries(NAMES, st.floats(0, 1e30), min_size=1))
 def test_any_ranges_survive_a_file(tmp_path_factory: pytest.TempPathFactory,
                                    ranges: dict[str, float]) -> None:  # fmt: skip
-    """Names with colons and blanks inside, and every float32."""
+    """Names of any letters, colons, blanks and odd ends of lines among them; every float32."""
     path = tmp_path_factory.mktemp("cache") / "x.cache"
     cache = from_ranges(ranges, header("10.3.0"))
     write_cache(cache, path)
@@ -96,6 +96,10 @@ def test_any_ranges_survive_a_file(tmp_path_factory: pytest.TempPathFactory,
     [
         ("", "line 1: '' is no header"),
         ("TRT-8502\nx: 3f\n", "line 1: 'TRT-8502' is no header"),
+        ("TRT-8502-EntropyCalibration2\n", "bad.cache holds no tensor"),
+        ("TRT-8502-EntropyCalibration2\nx: 3f000000\ny: 3f00", "line 3: the file ends within the"),
+        ("TRT-8502-EntropyCalibration2\n: 3f000000\n", "line 2: expected 'tensor: scale"),
+        ("TRT-8502-EntropyCalibration2\nx: 80000000\n", "line 2: the scale of 'x' is -0"),
         ("TRT-8502-EntropyCalibration2\nx 3f000000\n", "line 2: expected 'tensor: scale"),
         ("TRT-8502-EntropyCalibration2\n\nx: 3f000000zz\n", "line 3: expected"),
         ("TRT-8502-EntropyCalibration2\nx: 7f800000\n", "line 2: the scale of 'x' is inf"),
@@ -110,12 +114,64 @@ def test_damaged_caches_are_refused_by_line(tmp_path: Path, text: str, words: st
         read_cache(tmp_path / "bad.cache")
 
 
+SOUND = "TRT-8502-EntropyCalibration2\nInput: 3f98401e\nconv1/Relu:0: 3d418306\nr s: 3ca14285\n"
+
+
+@given(st.data())
+def test_random_damage_is_refused_or_read_as_it_stands(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Bytes changed, put in, taken out: an error of one line, or what the file says, no other."""
+    path, content = tmp_path_factory.mktemp("cache") / "x.cache", bytearray(SOUND.encode())
+    for _ in range(data.draw(st.integers(1, 6))):
+        start = data.draw(st.integers(0, len(content)))
+        stop = data.draw(st.integers(start, min(len(content), start + 12)))
+        content[start:stop] = data.draw(st.binary(max_size=8))
+    path.write_bytes(content)
+    cache, error = None, None
+    try:
+        cache = read_cache(path)
+    except InputError as caught:
+        error = caught
+    if cache is None:
+        assert error is not None
+        assert error.what.isprintable()
+        assert str(path) in error.what
+        return
+    lines = [line for line in content.decode().replace("\r\n", "\n").split("\n") if line.strip()]
+    again = cache.text().split("\n")[:-1]
+    assert len(again) == len(lines) == len(cache.scales) + 1
+    for ours, theirs in zip(again[1:], lines[1:], strict=True):
+        name, _, digits = ours.rpartition(": ")
+        assert theirs.startswith(f"{name}: ")
+        assert int(theirs.removeprefix(f"{name}: ").rstrip(" \r"), 16) == int(digits, 16)
+
+
+@given(st.integers(1, len(SOUND) - 1))
+def test_a_file_that_was_cut_off_is_refused_or_whole_to_its_last_line(
+    tmp_path_factory: pytest.TempPathFactory, length: int
+) -> None:
+    """No scale is ever half read: those that are there are those of the whole file."""
+    path = tmp_path_factory.mktemp("cache") / "x.cache"
+    path.write_text(SOUND)
+    whole = read_cache(path).scales
+    path.write_text(SOUND[:length])
+    try:
+        part = read_cache(path).scales
+    except InputError:
+        return
+    assert part == {name: scale for name, scale in whole.items() if name in part}
+
+
 def test_old_headers_missing_files_and_bad_ranges(tmp_path: Path) -> None:
     """A first line of 1 is read; what cannot be written is refused."""
     (tmp_path / "old.cache").write_text("1\ndata: 3caa54fc\n")
     assert list(read_cache(tmp_path / "old.cache").scales) == ["data"]
-    with pytest.raises(InputError, match="cannot read the calibration cache"):
+    with pytest.raises(InputError, match=r"none\.cache cannot be read: No such file"):
         read_cache(tmp_path / "none.cache")
+    (tmp_path / "old.cache").write_bytes(b"TRT-8502-EntropyCalibration2\nx\xaa: 3f000000\n")
+    with pytest.raises(InputError, match="it is no text"):
+        read_cache(tmp_path / "old.cache")
     with pytest.raises(InputError, match="range of tensor 'x' is nan"):
         from_ranges({"x": float("nan")}, "1")
     with pytest.raises(InputError, match="which a cache cannot hold"):

@@ -49,13 +49,17 @@ def divergence(counts: list[int], cut: int, levels: int) -> float:
     st.sampled_from([4, 8]),
 )
 def test_every_cut_has_the_divergence_of_the_definition(counts: list[int], levels: int) -> None:
-    """To float64's rounding, infinite ones included; the first of the smallest wins."""
+    """To float64's rounding, infinite ones included; one of the smallest that leave 99 % wins."""
     found = divergences(np.array(counts), levels)
     wanted = [divergence(counts, cut, levels) for cut in range(levels, len(counts) + 1)]
     assert np.isinf(found).tolist() == np.isinf(wanted).tolist()
     np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9)
     chosen = entropy_cut(np.array(counts), levels)
-    assert wanted[chosen - levels] <= min(wanted) + 1e-9
+    cuts = range(levels, len(counts) + 1)
+    allowed = [value for cut, value in zip(cuts, wanted, strict=True)
+               if 100 * sum(counts[cut:]) <= sum(counts)]  # fmt: skip
+    assert 100 * sum(counts[chosen:]) <= sum(counts)
+    assert wanted[chosen - levels] <= min(allowed) + 1e-9
 
 
 def test_a_long_tail_is_cut_at_full_size() -> None:
@@ -68,6 +72,26 @@ def test_a_long_tail_is_cut_at_full_size() -> None:
     for cut in (128, 129, 500, 1303, 2048):
         assert found[cut - 128] == pytest.approx(divergence(counts.tolist(), cut, 128), rel=1e-9)
     assert 128 <= entropy_cut(counts) < 1000
+
+
+@pytest.mark.parametrize("grays", [4, 16])
+def test_a_few_values_are_not_cut(grays: int) -> None:
+    """Where every value has a level of its own nothing is gained by a cut."""
+    counts = np.zeros(BINS, np.int64)
+    places = np.minimum(np.arange(1, grays + 1) * BINS // grays, BINS - 1)
+    counts[places] = np.arange(grays, 0, -1) * 100
+    assert divergences(counts)[int(places[0]) + 1 - 128] == 0
+    assert entropy_cut(counts) == BINS
+
+
+@pytest.mark.parametrize("least", [0.25, 0.5, 0.9])
+def test_values_far_from_zero_are_not_all_saturated(least: float) -> None:
+    """A cut just above the smallest value has no divergence, and would leave one code."""
+    values = np.random.default_rng(0).uniform(least, 1.0, 100_000)
+    counts, _ = np.histogram(values, BINS, range=(0.0, 1.0))
+    free = divergences(counts)
+    assert 128 + int(free.argmin()) < BINS * least + 2
+    assert entropy_cut(counts) > 0.98 * BINS
 
 
 def network() -> Graph:

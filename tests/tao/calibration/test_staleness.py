@@ -64,6 +64,12 @@ def test_the_command_refuses_stale_caches(
     assert main(["tao", "cache", str(good), *asked[2:]]) == 2
 
 
+def test_no_cache_is_for_a_version_that_reads_none(model: onnx.ModelProto) -> None:
+    """Whatever its first line; quantizers in the model are the only way there."""
+    (problem,) = stale(cache("x", version="11.5"), model, "11.5")
+    assert problem == "TensorRT 11.5 reads no caches, only quantizers in the model"
+
+
 def test_an_old_first_line_has_no_version(model: onnx.ModelProto) -> None:
     """Such as older code paths write."""
     (problem,) = stale(CalibrationCache("1", cache("x").scales), model, "8.5.2")

@@ -79,7 +79,7 @@ def test_unknown_layers_are_refused_by_name() -> None:
 def test_layers_can_be_excluded_or_have_a_threshold_of_their_own() -> None:
     """An excluded layer keeps its whole group; its own threshold replaces the run's."""
     coupling = couple(captured("AddDepthwise"))
-    (whole,) = rank(coupling, PruneSettings(1, excluded=("right",), granularity=1, min_filters=1))
+    (whole,) = rank(coupling, PruneSettings(excluded=("right",), granularity=1, min_filters=1))
     assert whole.whole == "'right' is excluded"
     assert whole.kept_count(0.99) == 16
     (own,) = rank(coupling, PruneSettings(thresholds={"*": 5.0, "left": 0.0}, granularity=1,
@@ -115,10 +115,10 @@ def test_the_rule_keeps_enough_and_the_best(
 
 
 @settings(deadline=None)
-@given(networks(), st.floats(0, 1), st.sampled_from(list(Criterion)),
+@given(networks(), st.integers(3, 9), st.sampled_from(list(Criterion)),
        st.sampled_from(list(Normalizer)))  # fmt: skip
 def test_any_network_is_pruned_and_none_refused(
-    graph: Graph, threshold: float, criterion: Criterion, normalizer: Normalizer
+    graph: Graph, tenths: int, criterion: Criterion, normalizer: Normalizer
 ) -> None:
     """Random networks are cut at any threshold, equal the masked ones, and larger keep a subset.
 
@@ -126,12 +126,14 @@ def test_any_network_is_pruned_and_none_refused(
     """
     coupling = couple(graph)
     rankings = rank(coupling, PruneSettings(normalizer, criterion, 2, min_filters=1))
+    # A score of the network itself: thresholds from anywhere would mostly remove nothing.
+    scores = steps(rankings)
+    threshold = float(scores[tenths * (len(scores) - 1) // 10])
     what = decide(coupling, rankings, threshold)
-    assert parameters_of(cut(what)) <= parameters_of(graph)
+    assert (parameters_of(cut(what)) < parameters_of(graph)) == bool(len(what.removed))
     assert_equal_outputs(what, torch.randn(2, 3, 6, 6, dtype=torch.float64,
                                            generator=torch.Generator().manual_seed(1)))  # fmt: skip
     more = decide(coupling, rankings, threshold / 2)
     assert not more.empty()
     for ranking in rankings:
         assert set(ranking.removed(threshold / 2)) <= set(ranking.removed(threshold))
-    assert len(steps(rankings)) >= 1

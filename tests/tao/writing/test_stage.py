@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,11 @@ from nibblefit_tao.calibration.cache import from_ranges, header, read_cache, wri
 from nibblefit_tao.calibration.staleness import require_fresh
 from nibblefit_tao.numerics import numerics_of
 from nibblefit_tao.options import TaoOptions
-from nibblefit_tao.writing.readme import commands, readme
+from nibblefit_tao.writing.readme import command_for, commands, readme
 from nibblefit_tao.writing.stage import (
     PER_CHANNEL_KEY,
     STYLE,
+    _models,
     compile_tao,
     read_back,
     read_integers,
@@ -78,7 +80,7 @@ def test_odd_names_survive_every_file(tmp_path: Path) -> None:
     assert set(read_cache(tmp_path / "cal").scales) == set(network.inputs) | set(network.outputs)
     onnx.save(model, str(tmp_path / "m.onnx"))
     require_fresh(read_cache(tmp_path / "cal"), tmp_path / "m.onnx", "10.3.0")
-    for line in commands(network):
+    for line in commands(network).values():
         words = shlex.split(line)
         assert words[0] == "trtexec"
         assert f"--optShapes={ODD}:8x2x4x4" in words
@@ -96,10 +98,50 @@ def test_the_readme_says_what_to_do(detection: bool) -> None:
     text = readme(odd_network(), TaoOptions(tensorrt="8.5.2"), {"x": 1.0}, detection=detection)
     for word in ("--stronglyTyped", "--int8 --fp16", "--calib=calibration.cache", "8.5.2"):
         assert word in text
-    assert ("No plugin is needed" in text) is detection
-    assert "come from training samples" in text
+    assert ("no plugin is needed" in text) is ("detector.json" in text) is detection
+    assert "come from real samples" in text
     trained = readme(odd_network(), TaoOptions(), {}, detection=detection, trained=True)
     assert "come from quantized training" in trained
+
+
+def test_each_tensorrt_gets_the_options_that_it_knows() -> None:
+    """11 has no precisions, no calibration and is always strongly typed; 8 knows no such word."""
+    newest, ten, older, cached = commands(odd_network()).values()
+    assert not re.search("--(int8|fp16|calib|stronglyTyped)", newest)
+    assert "--stronglyTyped" in ten
+    assert not re.search("--(int8|fp16|calib)", ten)
+    assert "--int8 --fp16" in older
+    assert "--calib=calibration.cache" in cached
+    for version, line in (("12.0.0", newest), ("11.5", newest), ("10.14.1", ten), ("9.3.0", older),
+                          ("8.5.2", older)):  # fmt: skip
+        assert command_for(odd_network(), version) == line
+
+
+@pytest.mark.parametrize("version", ["", "ten", "10", "10.3.0-rc1", "10.3.0\n"])
+def test_a_version_that_is_none_is_refused_before_training(version: str) -> None:
+    """By the option itself."""
+    with pytest.raises(ValueError, match="tensorrt"):
+        TaoOptions(tensorrt=version)
+
+
+def test_the_cache_names_what_trtexec_asks_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EntropyCalibration2 for any method; one of another training with the same names is stale."""
+    network, options = odd_network(), TaoOptions(tensorrt="8.6.1")
+    for number, scale in enumerate((1.0, 1.5)):
+        monkeypatch.setattr(sys.modules[__name__], "DATA", DATA * np.float32(scale))
+        graph, _ = made(network)
+        (tmp_path / str(number)).mkdir()
+        for name, content in _models(graph, network, options).items():
+            (tmp_path / str(number) / name).write_bytes(content)
+    caches = [read_cache(tmp_path / str(n) / "calibration.cache") for n in range(2)]
+    assert caches[0].header == "TRT-8601-EntropyCalibration2"
+    assert list(caches[0].scales) == list(caches[1].scales)
+    for name in ("model.onnx", "model_int8_qdq.onnx"):
+        require_fresh(caches[0], tmp_path / "0" / name, "8.6.1")
+        with pytest.raises(InputError, match="its scales are not those that the model"):
+            require_fresh(caches[1], tmp_path / "0" / name, "8.6.1")
 
 
 @pytest.mark.extra("train")
@@ -125,8 +167,13 @@ def test_a_run_writes_all_files_and_reads_them_back(tmp_path: Path) -> None:
         model = onnx.load(folder / name)
         assert {node.domain for node in model.graph.node} == {""}
         require_fresh(cache, folder / name, "10.3.0")
-    assert re.match(r"trtexec --onnx=model_int8_qdq\.onnx .*--stronglyTyped",
-                    (folder / "trtexec.txt").read_text())  # fmt: skip
+    lines = (folder / "trtexec.txt").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines[::2]] == [
+        "# TensorRT 11", "# TensorRT 10", "# TensorRT 8.5 to 9", "# TensorRT 8.5 to 10"
+    ]  # fmt: skip
+    for line, path in zip(lines[1::2], ["model_int8_qdq.onnx"] * 3 + ["model.onnx"], strict=True):
+        assert shlex.split(line)[:2] == ["trtexec", f"--onnx={path}"]
+    assert opened.artifact("compile").notes["command"] == lines[3]
     back = read_integers(folder / "model_int8_qdq.onnx")
     assert set(back.tensors) == set(graph.tensors)
 

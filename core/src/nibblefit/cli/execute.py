@@ -93,6 +93,8 @@ def print_summary(folder: Path, *, report: str, as_json: bool) -> None:
         return
     if summary.measured:
         write_table(accuracy_table(summary))
+    for search in summary.searches:
+        write_table(search)
     if summary.files:
         write_table(file_table(summary))
     for line in closing_lines(summary):

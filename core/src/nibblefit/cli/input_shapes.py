@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from nibblefit.errors import InputError
 
 #: Name of the constant by which a network's file states the shape of one input.
 CONSTANT = "INPUT_SHAPE"
+#: Most numbers of one input: an image of 16,384 x 16,384 pixels. More is a slip of the hand that
+#: would end where memory does.
+_MOST = 1 << 28
 
 
 def parsed_shape(text: str) -> tuple[int, ...]:
@@ -28,6 +32,11 @@ def parsed_shape(text: str) -> tuple[int, ...]:
     if min(shape) < 1:
         raise InputError(
             f"--input-shape {text} is no shape", hint="write channels first, such as 1,28,28"
+        )
+    if math.prod(shape) > _MOST:
+        raise InputError(
+            f"--input-shape {text} has {math.prod(shape):,} numbers; at most {_MOST:,} are taken",
+            hint="give the shape of one input, channels first",
         )
     return shape
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import re
 import sys
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,29 +61,32 @@ def write_line(text: str) -> None:
 def write_table(table: Table) -> None:
     """Print a table of results."""
     from rich import box
-    from rich.table import Table as Grid
+    from rich.table import Table as RichTable
     from rich.text import Text
 
+    from nibblefit.cli.fitting import Grid, fitted
     from nibblefit.report.wording import cell as cell_text
 
-    cells = [[cell_text(cell) for cell in row] for row in table.rows]
-    right = [all(_NUMBER.fullmatch(row[i]) for row in cells) for i in range(len(table.columns))]
-    grid = Grid(
+    screen = console()
+    cells = tuple(tuple(cell_text(cell) for cell in row) for row in table.rows)
+    shown = fitted(Grid(tuple(table.columns), cells), screen.width)
+    fits = shown.width() <= screen.width
+    grid = RichTable(
         title=table.title or None,
         title_justify="left",
         title_style="bold",
         header_style="bold",
         box=box.SIMPLE_HEAD,
     )
-    for name, is_number in zip(table.columns, right, strict=True):
-        grid.add_column(name, justify="right" if is_number else "left", overflow="fold")
-    for row in cells:
+    for i, name in enumerate(shown.columns):
+        side: Literal["left", "right"] = "right" if shown.is_number(i) else "left"
+        # Only columns of several words give way, unless all have to.
+        grid.add_column(name, justify=side, overflow="fold", no_wrap=fits and shown.is_whole(i))
+    for row in shown.rows:
         grid.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-    console().print(grid)
+    screen.print(grid)
 
 
-#: A cell that is a number, with or without a unit, or the dash of a missing one.
-_NUMBER = re.compile(r"–|-?[\d,]+(\.\d+)?(e[+-]\d+)?( \S+)?")
 _STYLES = {"passed": "green", "yes": "green", "failed": "bold red", "no": "bold red",
            "warning": "yellow", "skipped": "yellow"}  # fmt: skip
 

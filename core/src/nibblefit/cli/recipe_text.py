@@ -15,8 +15,8 @@ from nibblefit.hooks import TargetInfo
 from nibblefit.recipe import Recipe
 
 #: Sections in the order of a run; the fields of `Recipe` that are tables of the file.
-SECTIONS = ("model", "data", "task", "target", "train", "distill", "prune", "quantize", "evaluate",
-            "run")  # fmt: skip
+SECTIONS = ("model", "data", "task", "target", "train", "distill", "prune", "quantize",
+            "calibration", "evaluate", "run")  # fmt: skip
 #: Keys people change first; written out with their default instead of as a comment.
 WRITTEN_OUT = frozenset({"train.epochs", "train.batch_size", "train.learning_rate", "run.seed"})
 _WIDTH = 96

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from nibblefit.plan import Stage
 from nibblefit.report import wording
 from nibblefit.report.collect import file_rows
 from nibblefit.report.comparison import (
@@ -17,6 +19,7 @@ from nibblefit.report.comparison import (
 from nibblefit.report.contents import FileRow, Measured, StepRow, file_series
 from nibblefit.report.exactness import Exactness, exactness_of
 from nibblefit.report.history import left_over, step_rows
+from nibblefit.report.searches import search_tables
 from nibblefit.report.sizes import NetworkSizes, network_sizes
 from nibblefit.report.variants import Variants
 from nibblefit.results import Table
@@ -39,6 +42,8 @@ class Summary:
             was pruned.
         left_over: Steps that only an earlier plan of this run had.
         report: Where the report is, or how to get it; empty if none was asked for.
+        trainings: Which epoch each training ended with, and why.
+        searches: Every search with all of its candidates.
     """
 
     folder: str
@@ -53,6 +58,8 @@ class Summary:
     sparsity: float | None = None
     left_over: tuple[str, ...] = ()
     report: str = ""
+    trainings: tuple[str, ...] = ()
+    searches: tuple[Table, ...] = ()
 
 
 def summary_of(run: OpenRun) -> Summary:
@@ -74,7 +81,17 @@ def summary_of(run: OpenRun) -> Summary:
         files=_files(run, [step for step, kind in kinds.items() if kind == "artifact"]),
         sparsity=pruned_share(measured),
         left_over=left_over(run),
+        trainings=tuple(_trainings(run, variants.current())),
+        searches=search_tables(run),
     )
+
+
+def _trainings(run: OpenRun, steps: Sequence[str]) -> Iterator[str]:
+    for step in steps:
+        if run.manifest(step).stage == Stage.TRAIN:
+            kept = wording.kept_epoch(run.model(step).extra)
+            if kept:
+                yield f"{step}: {kept}"
 
 
 def _files(run: OpenRun, steps: list[str]) -> tuple[FileRow, ...]:
@@ -119,8 +136,8 @@ def left_over_line(summary: Summary) -> str:
 
 
 def closing_lines(summary: Summary) -> list[str]:
-    """Return size, bit-exactness and the report's place as sentences."""
-    lines = []
+    """Return kept epochs, size, bit-exactness and the report's place as sentences."""
+    lines = list(summary.trainings)
     if summary.integer_bytes:
         compared = NetworkSizes(summary.float_bytes, summary.integer_bytes).comparison
         size = f"size of constants: {wording.size(summary.integer_bytes)}"

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nibblefit.charts import Chart, charts_of
 from nibblefit.errors import NibblefitError, PluginError
 from nibblefit.ir.quantized import QuantizedGraph
 from nibblefit.models import Model
 from nibblefit.plan import Stage
 from nibblefit.recipe import Recipe
-from nibblefit.report import plots
+from nibblefit.report import plots, wording
+from nibblefit.report.charts import merged
 from nibblefit.report.comparison import compared, leading_metric
 from nibblefit.report.contents import (
     INSPECTION,
@@ -29,6 +31,7 @@ from nibblefit.report.environment import environment_of
 from nibblefit.report.headlines import headlines
 from nibblefit.report.history import left_over, step_rows
 from nibblefit.report.memory import memory_pictures
+from nibblefit.report.searches import search_tables
 from nibblefit.report.sizes import activation_chart, network_sizes, size_chart
 from nibblefit.report.variants import Variants
 from nibblefit.report.zeros import zeros_chart
@@ -59,27 +62,25 @@ def contents_of(run: OpenRun) -> Contents:
         manifest = run.manifest(step)
         parts.add(Result(step, manifest.stage, run.value(step)), run.folder(step), run.path)
     parts.add_inspection(run, recipe)
-    measured = compared(run, parts.reports)
+    measured, final = compared(run, parts.reports), variants.final()
     return Contents(
         title=parts.name or "Network",
         target=recipe.target.name,
         part=recipe.target.part or parts.part,
         folder=run.path.name,
-        headlines=headlines(
-            measured,
-            leading_metric(list(parts.reports.values())),
-            parts.reports,
-            network_sizes(run, variants.final()),
-        ),
+        headlines=headlines(measured, leading_metric(list(parts.reports.values())), parts.reports,
+                            network_sizes(run, final)),
         measured=measured,
+        searches=search_tables(run),
         trainings=tuple(parts.trainings),
+        charts=merged(parts.charts, final),
         noise=tuple(parts.noise),
         zeros=tuple(parts.zeros),
         sizes=tuple(parts.sizes),
         histograms=tuple(parts.histograms[: plots.MOST_HISTOGRAMS]),
         confusions=tuple(parts.confusions()),
         memory=tuple(parts.memory),
-        images=parts.drawings(recipe),
+        images=parts.drawings(recipe, final),
         findings=tuple(parts.findings),
         tables=tuple(parts.tables),
         steps=step_rows(run),
@@ -87,7 +88,7 @@ def contents_of(run: OpenRun) -> Contents:
         files=tuple(parts.files),
         recipe=_recipe_text(run.path),
         provenance=tuple(_provenance(run, parts)),
-    )
+    )  # fmt: skip
 
 
 class _Parts:
@@ -98,6 +99,7 @@ class _Parts:
         self.reports: dict[str, Report] = {}
         self.histories: list[tuple[Mapping[str, float], ...]] = []
         self.trainings: list[Training] = []
+        self.charts: list[tuple[str, Chart]] = []
         self.noise: list[Bars] = []
         self.zeros: list[Bars] = []
         self.sizes: list[Bars] = []
@@ -108,10 +110,10 @@ class _Parts:
         self.files: list[FileRow] = []
         self.digests: list[tuple[str, str]] = []
         self.classes: Sequence[str] = ()
-        self.model: tuple[str, Model] | None = None
 
     def add(self, result: Result, folder: Path, root: Path) -> None:
         """Take in one step's value."""
+        self._add_charts(result.step, result.value)
         match result.value:
             case Model():
                 self._add_model(result.step, result.stage, result.value)
@@ -122,12 +124,19 @@ class _Parts:
             case Report():
                 self._add_report(result.step, result.value)
 
+    def _add_charts(self, step: str, value: Value) -> None:
+        try:
+            self.charts += [(step, chart) for chart in charts_of(_extras(value))]
+        except PluginError as error:
+            # One broken chart must not cost the user the whole report.
+            self.findings.append((step, Finding("report.charts", Status.WARNING, error.what,
+                                                hint=error.hint)))  # fmt: skip
+
     def _add_model(self, step: str, stage: str, model: Model) -> None:
         self.name = self.name or model.graph.name
-        self.model = (step, model)
         own = self._own_epochs(model)
         if stage == Stage.TRAIN and own:
-            self.trainings.append(Training(step, own))
+            self.trainings.append(Training(step, own, wording.kept_epoch(model.extra)))
         self.histories.append(model.history)
         known = [table for _, table in self.tables]
         # Later models carry the tables on; they stand where they came first.
@@ -187,18 +196,18 @@ class _Parts:
         self.findings[:0] = [(INSPECTION, finding) for finding in report.findings]
         self.tables[:0] = [(INSPECTION, table) for table in report.tables]
 
-    def drawings(self, recipe: Recipe) -> tuple[Image, ...]:
-        """Return test pictures with what the last float network makes of them."""
-        if self.model is None:
-            return ()
+    def drawings(self, recipe: Recipe, final: Sequence[str]) -> tuple[Image, ...]:
+        """Return test pictures with what the networks that count found in them."""
         from nibblefit.runner import make_manager
 
+        reports = {step: report for step, report in self.reports.items() if step in final}
         try:
-            return detection_images(recipe, *self.model, lambda: make_manager(recipe))
+            return detection_images(recipe, reports, lambda: make_manager(recipe))
         except NibblefitError as error:
             # The data set may be gone by now; everything else can still be shown.
-            self.findings.append((self.model[0], Finding("report.pictures", Status.WARNING,
-                                                         error.what, hint=error.hint)))  # fmt: skip
+            self.findings.append((next(reversed(reports)),
+                                  Finding("report.pictures", Status.WARNING, error.what,
+                                          hint=error.hint)))  # fmt: skip
             return ()
 
     def confusions(self) -> Iterator[Any]:
@@ -208,6 +217,18 @@ class _Parts:
         ]
         drawn = [matrix for matrix in found if matrix is not None]
         yield from drawn if len(drawn) < 3 else (drawn[0], drawn[-1])
+
+
+def _extras(value: Value) -> Mapping[str, Any]:
+    """Return the mapping in which a stage leaves what else there is to show."""
+    match value:
+        case Model():
+            return value.extra
+        case QuantizedGraph():
+            return value.metadata
+        case Artifact():
+            return value.notes
+    return value.arrays
 
 
 def tables_of(model: Model) -> Iterator[Table]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import groupby
 
+from nibblefit.report.charts import Drawn
 from nibblefit.results import Finding, Table
 
 #: What stands for a step's name beside findings that come from no step.
@@ -53,10 +54,15 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """Epochs of one training step: metric name → value, one mapping per epoch."""
+    """Epochs of one training step: metric name → value, one mapping per epoch.
+
+    Attributes:
+        note: Which epoch was kept, and why; empty if that is not known.
+    """
 
     step: str
     epochs: tuple[dict[str, float], ...]
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +162,9 @@ class Contents:
     folder: str
     headlines: tuple[Headline, ...] = ()
     measured: tuple[Measured, ...] = ()
+    searches: tuple[Table, ...] = ()
     trainings: tuple[Training, ...] = ()
+    charts: tuple[Drawn, ...] = ()
     noise: tuple[Bars, ...] = ()
     zeros: tuple[Bars, ...] = ()
     sizes: tuple[Bars, ...] = ()

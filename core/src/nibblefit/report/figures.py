@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from nibblefit.errors import MissingExtraError
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: Placeholder colour → CSS variable; the values are arbitrary but distinct.
-_PLACEHOLDERS = {"ink": "#010203", "muted": "#010204", "grid": "#010205", "paper": "#010206",
+PALETTE = {"ink": "#010203", "muted": "#010204", "grid": "#010205", "paper": "#010206",
                  "series-1": "#01020a", "series-2": "#01020b", "series-3": "#01020c",
                  "series-4": "#01020d", "bad": "#01020e"}  # fmt: skip
-_SERIES = tuple(color for name, color in _PLACEHOLDERS.items() if name.startswith("series"))
+_SERIES = tuple(color for name, color in PALETTE.items() if name.startswith("series"))
 #: Inches at 72 dots: the SVG's natural width is 460 CSS units, about a phone's.
 _WIDTH, _HEIGHT = 460 / 72, 230 / 72
 _UNUSED_IDS = "figure|axes|patch|line2d|text|matplotlib|xtick|ytick|legend|XMLID"
@@ -36,7 +36,7 @@ _SHADES = 10
 
 def training_figure(training: Training, names: Sequence[str], title: str) -> str:
     """Return curves of the named metrics over epochs."""
-    figure, axes = _figure()
+    figure, axes = new_figure()
     from matplotlib.ticker import MaxNLocator
 
     for color, name in zip(_SERIES, names, strict=False):
@@ -50,8 +50,8 @@ def training_figure(training: Training, names: Sequence[str], title: str) -> str
         axes.set_ylabel("%")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(names) > 1:
-        axes.legend(frameon=False, labelcolor=_PLACEHOLDERS["ink"], fontsize=10)
-    return _svg(figure, title)
+        axes.legend(frameon=False, labelcolor=PALETTE["ink"], fontsize=10)
+    return svg_of(figure, title)
 
 
 def _in_percent(name: str) -> bool:
@@ -66,11 +66,11 @@ def memory_figure(picture: MemoryPicture) -> str:
 
 
 def _banks(banks: Banks) -> str:
-    figure, axes = _figure()
+    figure, axes = new_figure()
     positions = range(len(banks.used))
     full = [used > room for used, room in zip(banks.used, banks.capacity, strict=True)]
-    colors = [_PLACEHOLDERS["bad"] if over else _SERIES[0] for over in full]
-    axes.bar(positions, banks.capacity, width=0.86, color=_PLACEHOLDERS["grid"])
+    colors = [PALETTE["bad"] if over else _SERIES[0] for over in full]
+    axes.bar(positions, banks.capacity, width=0.86, color=PALETTE["grid"])
     axes.bar(positions, banks.used, width=0.86, color=colors)
     axes.margins(x=0.01)
     axes.grid(visible=False, axis="x")
@@ -78,11 +78,11 @@ def _banks(banks: Banks) -> str:
     axes.set_xticks(range(0, len(banks.used), step))
     axes.set_xlabel(banks.bank)
     axes.set_ylabel(banks.unit)
-    return _svg(figure, banks.title)
+    return svg_of(figure, banks.title)
 
 
 def _timeline(timeline: Timeline) -> str:
-    figure, axes = _figure()
+    figure, axes = new_figure()
     layers = list(dict.fromkeys(span.layer for span in timeline.spans))
     for is_output, color, label in ((False, _SERIES[0], "reads"), (True, _SERIES[1], "writes")):
         spans = [span for span in timeline.spans if span.is_output is is_output]
@@ -101,14 +101,14 @@ def _timeline(timeline: Timeline) -> str:
     axes.grid(visible=False, axis="x")
     axes.set_ylabel(timeline.unit)
     _name_layers(axes, layers)
-    figure.legend(frameon=False, labelcolor=_PLACEHOLDERS["ink"], fontsize=10, ncols=2,
+    figure.legend(frameon=False, labelcolor=PALETTE["ink"], fontsize=10, ncols=2,
                   loc="outside upper right")  # fmt: skip
-    return _svg(figure, timeline.title)
+    return svg_of(figure, timeline.title)
 
 
 def _grid(grid: Grid) -> str:
     """Draw one cell per layer and memory: the fuller of all, the more opaque."""
-    figure, axes = _figure()
+    figure, axes = new_figure()
     axes.grid(visible=False)
     peak = max(1, min(grid.capacity, max((max(row) for row in grid.used if row), default=0)))
     cells: dict[int, list[tuple[int, int]]] = {}
@@ -119,7 +119,7 @@ def _grid(grid: Grid) -> str:
     for level, places in cells.items():
         if level == 0:
             continue
-        color = _PLACEHOLDERS["bad"] if level > _SHADES else _SERIES[0]
+        color = PALETTE["bad"] if level > _SHADES else _SERIES[0]
         columns, banks = zip(*places, strict=True)
         axes.bar(columns, 0.9, bottom=[bank - 0.45 for bank in banks], width=0.94, color=color,
                  alpha=min(level / _SHADES, 1.0))  # fmt: skip
@@ -127,7 +127,7 @@ def _grid(grid: Grid) -> str:
     axes.set_ylim(len(grid.used[0]) - 0.5 if grid.used else 0.5, -0.5)
     axes.set_ylabel(grid.bank)
     _name_layers(axes, grid.layers)
-    return _svg(figure, grid.title)
+    return svg_of(figure, grid.title)
 
 
 def _name_layers(axes: Axes, layers: Sequence[str]) -> None:
@@ -138,28 +138,34 @@ def _name_layers(axes: Axes, layers: Sequence[str]) -> None:
     axes.set_xticks(range(len(layers)), names, rotation=90 if crowded else 0)
 
 
-def _figure() -> tuple[Figure, Axes]:
+def new_figure(height: float = _HEIGHT) -> tuple[Figure, Axes]:
+    """Return an empty figure in the page's style; its height in inches of 72 CSS units."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingExtraError("the report", "report") from error
-    figure = Figure(figsize=(_WIDTH, _HEIGHT), layout="constrained", dpi=72)
+    figure = Figure(figsize=(_WIDTH, height), layout="constrained", dpi=72)
     axes = figure.subplots()
     figure.patch.set_alpha(0)
-    axes.patch.set_alpha(0)
-    axes.set_axisbelow(True)
-    axes.grid(visible=True, color=_PLACEHOLDERS["grid"], linewidth=1)
-    axes.tick_params(colors=_PLACEHOLDERS["muted"], labelsize=10, length=0)
-    for label in (axes.xaxis.label, axes.yaxis.label):
-        label.set_color(_PLACEHOLDERS["muted"])
-        label.set_fontsize(10.5)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side == "bottom")
-        spine.set_color(_PLACEHOLDERS["muted"])
+    dress(axes, PALETTE)
     return figure, axes
 
 
-def _svg(figure: Figure, title: str) -> str:
+def dress(axes: Axes, palette: Mapping[str, str]) -> None:
+    """Give axes the page's style: a grid behind, a line below, no ticks."""
+    axes.patch.set_alpha(0)
+    axes.set_axisbelow(True)
+    axes.grid(visible=True, color=palette["grid"], linewidth=1)
+    axes.tick_params(colors=palette["muted"], labelsize=10, length=0)
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        label.set_color(palette["muted"])
+        label.set_fontsize(10.5)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color(palette["muted"])
+
+
+def svg_of(figure: Figure, title: str) -> str:
     """Return the figure as an SVG element without declarations, namespaces or fixed fonts."""
     import matplotlib as mpl
 
@@ -178,7 +184,7 @@ def _svg(figure: Figure, title: str) -> str:
     text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)
     # Only clip paths and markers are referred to; matplotlib's other ids repeat between figures.
     text = re.sub(rf' id="(?:{_UNUSED_IDS})[^"]*"', "", text)
-    for name, color in _PLACEHOLDERS.items():
+    for name, color in PALETTE.items():
         text = text.replace(color, f"var(--{name})")
     return re.sub(r"\n\s*", "\n", text)
 

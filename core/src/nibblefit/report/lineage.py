@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from nibblefit.plan import Stage
 from nibblefit.workspace import OpenRun
 from nibblefit.workspace.manifest import Manifest
 
@@ -47,16 +48,26 @@ class Lineage:
     def float_evaluation(self, step: str) -> str:
         """Return the evaluation of the nearest float model behind an evaluation.
 
-        Empty where `step` measures a float model itself, and where that model was not measured.
+        What pruning left is passed over if it was trained again. Empty where `step` measures a
+        float model itself, and where that model was not measured.
         """
         line = self._line(step)
         if not line or self.is_float(line[0]):
             return ""
-        for origin in filter(self.is_float, line):
+        for origin in filter(self.is_float, self._not_retrained(line)):
             judges = [s for s in self.of_kind("report") if origin in self.parents(s)]
             if judges:
                 return judges[-1]
         return ""
+
+    def _not_retrained(self, line: Sequence[str]) -> Iterator[str]:
+        """Yield the steps of a chain, nearest first, without prunings behind a training."""
+        trained = False
+        for step in line:
+            stage = self._manifests[step].stage
+            if not (trained and stage == Stage.PRUNE):
+                yield step
+            trained = trained or stage == Stage.TRAIN
 
     def _line(self, step: str) -> list[str]:
         """Return the chain of first parents, nearest first."""

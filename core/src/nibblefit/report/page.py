@@ -10,6 +10,8 @@ from typing import Any
 import nibblefit
 from nibblefit.errors import MissingExtraError
 from nibblefit.report import figures, wording
+from nibblefit.report.chart_figures import chart_figure, legend
+from nibblefit.report.charts import by_topic
 from nibblefit.report.comparison import results_table, shared_metrics
 from nibblefit.report.contents import (
     INSPECTION,
@@ -53,6 +55,10 @@ def page(contents: Contents) -> str:
         accuracy=results_table(contents.measured, _leading(contents)),
         zeros=zeros_table(contents.measured),
         curves=[curve for training in contents.trainings for curve in _curves(training)],
+        topics=[
+            (_anchor(topic), topic, [(one.chart, legend(one), chart_figure(one)) for one in group])
+            for topic, group in by_topic(contents.charts)
+        ],
         noted=[found for found in contents.findings if not _is_accepted(*found)],
         accepted=[found for found in contents.findings if _is_accepted(*found)],
         files=file_series(contents.files),
@@ -83,8 +89,10 @@ def _base64(content: bytes) -> str:
 
 
 def _sections(contents: Contents) -> list[tuple[str, str]]:
+    topics = [(_anchor(topic), topic, group) for topic, group in by_topic(contents.charts)]
     headings = (
         ("accuracy", "Accuracy", contents.measured), ("training", "Training", contents.trainings),
+        *topics,
         ("zeros", "Sparsity", zeros_table(contents.measured) or contents.zeros),
         ("noise", "Signal to noise", contents.noise), ("size", "Size", contents.sizes),
         ("memory", "Memory", contents.memory), ("pictures", "Pictures", contents.images),
@@ -97,18 +105,23 @@ def _sections(contents: Contents) -> list[tuple[str, str]]:
     return [(anchor, heading) for anchor, heading, content in headings if content]
 
 
+def _anchor(topic: str) -> str:
+    return "charts-" + "".join(c if c.isalnum() else "-" for c in topic.lower())
+
+
 def _leading(contents: Contents) -> str:
     names = shared_metrics(contents.measured)
     return next((name for name in names if wording.is_fraction(name)), "")
 
 
-def _curves(training: Training) -> Iterator[tuple[str, str]]:
+def _curves(training: Training) -> Iterator[tuple[str, str, str]]:
     names = dict.fromkeys(name for epoch in training.epochs for name in epoch)
     for kind in CURVES:
         drawn = [name for name in names if name == kind or name.endswith((f"_{kind}", f"/{kind}"))]
         if drawn:
             heading = f"{training.step}: {kind}"
-            yield heading, figures.training_figure(training, drawn[:4], heading)
+            drawing = figures.training_figure(training, drawn[:4], heading)
+            yield heading, training.note, drawing
 
 
 def _picture(picture: MemoryPicture) -> tuple[str, str, str]:

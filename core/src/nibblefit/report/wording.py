@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 #: Metrics that are fractions of one and are shown in percent.
@@ -46,6 +47,14 @@ def change(drop: float) -> str:
 def reason(text: str) -> str:
     """Return why a step ran; the runner's word for a step without earlier result is put plainly."""
     return "first run" if text == "not run yet" else text
+
+
+def kept_epoch(extra: Mapping[str, Any]) -> str:
+    """Return which epoch a training ended with, and why, from what it left with its model."""
+    facts = extra.get("kept_epoch")
+    if not isinstance(facts, Mapping) or not {"epoch", "epochs", "why"} <= facts.keys():
+        return ""
+    return f"kept epoch {facts['epoch']} of {facts['epochs']}: {facts['why']}"
 
 
 def size(count: int | None) -> str:

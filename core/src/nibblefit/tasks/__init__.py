@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from nibblefit.tasks.catalog import make_task
-from nibblefit.tasks.protocol import MetricSink, Task, rises
+from nibblefit.tasks.protocol import DetailedSink, MetricSink, Task, rises
 
-__all__ = ["MetricSink", "Task", "make_task", "rises"]
+__all__ = ["DetailedSink", "MetricSink", "Task", "make_task", "rises"]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+#: Which box a detection may claim: the nearest of all (VOC), or of those still free (COCO, TAO).
+Claims = Literal["nearest", "free"]
 
 
 class Boxes(NamedTuple):
@@ -38,48 +41,52 @@ class AveragePrecision:
     most reaches the threshold and no better detection has claimed that box. Detections of a
     difficult box count neither as right nor as wrong, and nobody has to find it.
 
+    With `claims` ``free`` a detection whose nearest box is taken may claim another one that it
+    overlaps enough, and a difficult box excuses one detection only.
+
     Args:
         classes: Number of classes.
         threshold: Least overlap.
         sampled: The mean precision at recalls 0, 0.1 … 1 (VOC 2007) instead of the area under the
             precision envelope.
+        claims: Which boxes a detection may claim.
     """
 
-    def __init__(self, classes: int, threshold: float = 0.5, *, sampled: bool = False) -> None:
+    def __init__(self, classes: int, threshold: float = 0.5, *, sampled: bool = False,
+                 claims: Claims = "nearest") -> None:  # fmt: skip
         self._threshold = threshold
         self._sampled = sampled
+        self._match = _nearest if claims == "nearest" else _free
         self._wanted = np.zeros(classes, np.int64)
         self._scores: list[list[Floats]] = [[] for _ in range(classes)]
-        self._right: list[list[npt.NDArray[np.bool_]]] = [[] for _ in range(classes)]
+        self._right: list[list[Flags]] = [[] for _ in range(classes)]
 
     def add(
-        self, found: Boxes, boxes: Floats, labels: Labels,
-        difficult: npt.NDArray[np.bool_] | None = None,
-    ) -> None:  # fmt: skip
-        """Add one sample: detections, wanted boxes (count, 4), labels, and which are difficult."""
-        hard = np.zeros(len(labels), bool) if difficult is None else difficult
-        for label in np.union1d(found.labels, labels):
-            own, wanted = found.labels == label, labels == label
-            order = np.argsort(-found.scores[own], kind="stable")
-            right, counts = self._match(found.boxes[own][order], boxes[wanted], hard[wanted])
-            self._wanted[label] += int((~hard[wanted]).sum())
-            self._scores[label].append(found.scores[own][order][counts])
-            self._right[label].append(right[counts])
+        self, found: Boxes, boxes: Floats, labels: Labels, difficult: Flags | None = None
+    ) -> Labels:
+        """Add one sample and return what each detection is.
 
-    def _match(
-        self, found: Floats, wanted: Floats, hard: npt.NDArray[np.bool_]
-    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-        """Return which detections are right, and which count at all."""
-        right, counts = np.zeros(len(found), bool), np.ones(len(found), bool)
-        if len(found) == 0 or len(wanted) == 0:
-            return right, counts
-        shares = overlaps(found, wanted)
-        best = shares.argmax(1)
-        near = shares.max(1) >= self._threshold
-        # Of the near detections of one box, the first (highest score) is right.
-        claims, first = np.unique(np.where(near, best, -1), return_index=True)
-        right[first[claims >= 0]] = True
-        return right, ~(near & hard[best])
+        Args:
+            found: The detections.
+            boxes: Wanted boxes, (count, 4).
+            labels: Their classes.
+            difficult: Which of them are difficult.
+
+        Returns:
+            1 right, 0 wrong, -1 does not count, in the order of the detections.
+        """
+        hard = np.zeros(len(labels), bool) if difficult is None else difficult
+        verdicts = np.zeros(len(found.scores), np.int64)
+        for label in np.union1d(found.labels, labels):
+            own, wanted = np.flatnonzero(found.labels == label), labels == label
+            order = own[np.argsort(-found.scores[own], kind="stable")]
+            shares = overlaps(found.boxes[order], boxes[wanted])
+            right, counts = self._match(shares, hard[wanted], self._threshold)
+            self._wanted[label] += int((~hard[wanted]).sum())
+            self._scores[label].append(found.scores[order][counts])
+            self._right[label].append(right[counts])
+            verdicts[order] = np.where(counts, right, -1)
+        return verdicts
 
     def wanted(self) -> list[int]:
         """Return how many boxes of each class had to be found."""
@@ -106,3 +113,35 @@ class AveragePrecision:
             return float(sum(envelope[p] for p in places if p < len(envelope)) / 11)
         # Recall rises by 1/wanted at each hit, and nowhere else.
         return float(envelope[right].sum() / wanted)
+
+
+def _nearest(shares: Floats, hard: Flags, threshold: float) -> tuple[Flags, Flags]:
+    """Return which detections are right, and which count at all, where the nearest box counts.
+
+    Args:
+        shares: Overlaps, (detections by falling score, boxes).
+        hard: Which boxes are difficult.
+        threshold: Least overlap.
+    """
+    right, counts = np.zeros(len(shares), bool), np.ones(len(shares), bool)
+    if shares.size == 0:
+        return right, counts
+    best = shares.argmax(1)
+    near = shares.max(1) >= threshold
+    # Of the near detections of one box, the first (highest score) is right.
+    claims, first = np.unique(np.where(near, best, -1), return_index=True)
+    right[first[claims >= 0]] = True
+    return right, ~(near & hard[best])
+
+
+def _free(shares: Floats, hard: Flags, threshold: float) -> tuple[Flags, Flags]:
+    """Return the same where the nearest box counts that no better detection has claimed."""
+    right, counts = np.zeros(len(shares), bool), np.ones(len(shares), bool)
+    left = shares.copy()
+    for number in np.flatnonzero(shares.max(1, initial=0.0) >= threshold):
+        best = int(left[number].argmax())
+        if left[number, best] >= threshold:
+            right[number] = not hard[best]
+            counts[number] = not hard[best]
+            left[:, best] = 0.0
+    return right, counts

@@ -29,6 +29,17 @@ class MetricSink(Protocol):
         """Return metrics plus tables and plot arrays (confusion matrix …)."""
 
 
+@runtime_checkable
+class DetailedSink(MetricSink, Protocol):
+    """A sink that also knows figures of single classes, keypoints … behind its metrics.
+
+    A training keeps them in its history; nothing is chosen by them and no terminal line shows them.
+    """
+
+    def details(self) -> Mapping[str, Mapping[str, float]]:
+        """Return name → part → value over everything added, such as ``ap50`` → class → AP."""
+
+
 #: Parts of a metric's name that say that less of it is better: costs and errors.
 _COSTS = frozenset({
     "loss", "error", "errors", "err", "mse", "rmse", "mae", "mape", "epe", "distance", "perplexity",

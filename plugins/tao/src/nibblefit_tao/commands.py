@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nibblefit.errors import InputError
+from nibblefit_tao.calibration.command import cache
+from nibblefit_tao.looking.command import look
 from nibblefit_tao.pruning.command import prune
 
 if TYPE_CHECKING:
-    from nibblefit.models import Model
-    from nibblefit_tao.options import TaoOptions
+    from nibblefit_tao.specs.conversion.to_recipe import Converted
 
+_YAML = (".yaml", ".yml")
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -26,68 +28,6 @@ def add_commands(app: typer.Typer) -> None:
     app.command("cache")(cache)
     app.command("best")(best)
     app.command("log")(log)
-
-
-def look(  # noqa: PLR0917 - options of a command
-    run: Annotated[Path, typer.Argument(help="Run folder.", metavar="RUN")],
-    step: Annotated[str, typer.Option("--step", help="Step whose model is looked at.")] = "train",
-    normalizer: Annotated[str, typer.Option("--normalizer", help="max, L2 or off.")] = "",
-    criterion: Annotated[
-        str, typer.Option("--criterion", help="union, intersection, arithmetic_mean or "
-                          "geometric_mean.")
-    ] = "",
-    ratio: Annotated[
-        float | None, typer.Option("--ratio", help="Solve for the threshold of this ratio.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for look.json and look.png.")
-    ] = None,
-    as_json: _Json = False,
-) -> None:  # fmt: skip
-    """See before cutting: norms of all filters, and what each threshold would leave.
-
-    Filters whose normalized norm is above the threshold stay. Norms of a freshly trained network
-    often lie within a factor of two of each other: then small thresholds remove nothing and
-    slightly larger ones nearly all. The table tells which.
-
-    **Example:** `nibblefit tao look runs/digits --ratio 0.25 --out look`
-
-    **Next:** set target.threshold or target.ratio in the recipe.
-    """
-    from nibblefit.cli.output import write_json, write_line, write_table
-    from nibblefit_tao.looking.summary import as_json as json_of
-    from nibblefit_tao.looking.summary import curve_table, groups_table, write_look
-    from nibblefit_tao.pruning.curve import solve
-    from nibblefit_tao.pruning.stage import look_at
-
-    found = look_at(*_trained(run, step, normalizer, criterion))
-    threshold = None if ratio is None else solve(found.coupling, found.rankings, ratio=ratio)
-    if out is not None:
-        write_look(found, threshold, out)
-    if as_json:
-        write_json(json_of(found, threshold))
-        return
-    write_table(groups_table(found))
-    write_table(curve_table(found))
-    if threshold is not None:
-        write_line(f"threshold {threshold:.6g} leaves at most {ratio:g} of the parameters")
-    if out is not None:
-        write_line(f"drawing: {out / 'look.png'}")
-
-
-def _trained(run: Path, step: str, normalizer: str, criterion: str) -> tuple[Model, TaoOptions]:
-    """Return a run's model and its options, some of them replaced."""
-    from nibblefit import open_run
-    from nibblefit_tao.options import TaoOptions
-
-    opened = open_run(run)
-    changes = {"normalizer": normalizer, "equalization_criterion": criterion}
-    given = (opened.recipe.target.model_extra or {}) if opened.recipe.target.name == "tao" else {}
-    try:
-        options = TaoOptions(**{**given, **{k: v for k, v in changes.items() if v}})
-    except ValueError as error:
-        raise InputError(f"--normalizer or --criterion: {error}") from None
-    return opened.model(step), options
 
 
 def spec(
@@ -111,15 +51,8 @@ def spec(
     """
     from nibblefit.cli.output import write_json, write_line
     from nibblefit.workspace.storage import write_file
-    from nibblefit_tao.specs.conversion.to_recipe import to_recipe
-    from nibblefit_tao.specs.typed import read_spec
-    from nibblefit_tao.specs.yaml import read_yaml_spec, yaml_to_recipe
 
-    if file.suffix.lower() in (".yaml", ".yml"):
-        converted = yaml_to_recipe(read_yaml_spec(file))
-    else:
-        again = read_spec(retrain) if retrain is not None else None
-        converted = to_recipe(read_spec(file), again)
+    converted = _converted(file, retrain)
     if out is not None:
         write_file(out, converted.text().encode())
     if as_json:
@@ -130,6 +63,19 @@ def spec(
         write_line(f"recipe: {out}")
     else:
         write_line(converted.text())
+
+
+def _converted(file: Path, retrain: Path | None) -> Converted:
+    """Return the recipe of one spec or of two."""
+    from nibblefit_tao.specs.conversion.from_yaml import yaml_to_recipe
+    from nibblefit_tao.specs.conversion.to_recipe import to_recipe
+    from nibblefit_tao.specs.typed import read_spec
+    from nibblefit_tao.specs.yaml import read_yaml_spec
+
+    if file.suffix.lower() in _YAML:
+        other = read_yaml_spec(retrain) if retrain is not None else None
+        return yaml_to_recipe(read_yaml_spec(file), other)
+    return to_recipe(read_spec(file), read_spec(retrain) if retrain is not None else None)
 
 
 def spec_back(
@@ -155,6 +101,9 @@ def spec_back(
 
     if step not in ("train", "retrain"):
         raise InputError(f"--step {step} is no training of this target", hint="train or retrain")
+    if file.suffix.lower() in _YAML:
+        raise InputError(f"{file} is a YAML spec; only text specs are written",
+                         hint="change its fields by hand")  # fmt: skip
     read_recipe(recipe)
     text = to_spec(tomllib.loads(recipe.read_text(encoding="utf-8")), read_spec(file), step)
     if out is None:
@@ -162,43 +111,6 @@ def spec_back(
     else:
         write_file(out, text.encode())
         write_line(f"spec: {out}")
-
-
-def cache(
-    file: Annotated[Path, typer.Argument(help="Calibration cache of TensorRT.")],
-    *,
-    model: Annotated[
-        Path | None, typer.Option("--for", help="ONNX model that it must be made for.")
-    ] = None,
-    tensorrt: Annotated[
-        str, typer.Option("--tensorrt", help="Version that must accept it, such as 10.3.0.")
-    ] = "",
-    as_json: _Json = False,
-) -> None:
-    """Print what a calibration cache of TensorRT holds: each tensor's scale and range.
-
-    TensorRT uses the cache of another model without a word and skips one of another version;
-    `--for` and `--tensorrt` refuse both.
-
-    **Example:** `nibblefit tao cache cal.bin --for model.onnx --tensorrt 10.3.0`
-    """
-    from nibblefit.cli.output import write_json, write_line, write_table
-    from nibblefit.results import Table
-    from nibblefit_tao.calibration.cache import read_cache
-    from nibblefit_tao.calibration.staleness import require_fresh
-
-    found = read_cache(file)
-    if tensorrt and model is None:
-        raise InputError("--tensorrt says nothing without a model", hint="add --for model.onnx")
-    if model is not None:
-        require_fresh(found, model, tensorrt)
-    ranges = found.ranges()
-    if as_json:
-        write_json({"header": found.header, "ranges": ranges})
-        return
-    rows = tuple((n, float(s), ranges[n]) for n, s in found.scales.items())
-    write_line(found.header)
-    write_table(Table("Calibration", ("tensor", "scale", "largest magnitude"), rows))
 
 
 def best(
@@ -220,7 +132,7 @@ def best(
     from nibblefit_tao.logs.training_log import best_epoch, read_log
 
     parts = [part.strip() for part in checkpoints.split(",") if part.strip()]
-    if not all(part.isascii() and part.isdigit() for part in parts):
+    if not all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts):
         raise InputError(f"--checkpoints {checkpoints[:40]} is no list of epochs",
                          hint="write epochs with commas between them, such as 20,40")  # fmt: skip
     saved = {int(part) for part in parts} if parts else None
@@ -239,10 +151,16 @@ def log(
 ) -> None:
     """Write a run's trainings as TAO's logs: a CSV for each, and status.json for all.
 
+    An SSD's or DSSD's logs have TAO's names, such as train/ssd_training_log_resnet18.csv; those of
+    other networks are named by the step, such as training_log_train.csv.
+
     **Example:** `nibblefit tao log runs/digits --out logs`
     """
     from nibblefit.cli.output import write_line
     from nibblefit_tao.logs.of_run import write_logs
 
-    for path in write_logs(run, out):
+    files = write_logs(run, out)
+    for path in files:
         write_line(str(path))
+    if any(path.parent == out and path.suffix == ".csv" for path in files):
+        write_line("TAO's names of logs are for SSD and DSSD: here a log has its step's name")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 from nibblefit.defaults.evaluate import evaluate as core_evaluate
 from nibblefit.ir.graph import frozen_mapping
 from nibblefit.ir.quantized import QuantizedGraph
 from nibblefit.models import Model
-from nibblefit.results import Artifact, Report, Table
+from nibblefit.results import Artifact, Report
 from nibblefit.run import Run
-from nibblefit_tao.sizes import MIB, size_of
+from nibblefit_tao.sizes import Size, size_of, size_table
 
 
 def evaluate(run: Run, subject: Model | QuantizedGraph | Artifact) -> Report:
@@ -18,32 +18,21 @@ def evaluate(run: Run, subject: Model | QuantizedGraph | Artifact) -> Report:
     report = core_evaluate(run, subject)
     if not isinstance(subject, Model):
         return report
-    size = size_of(subject.graph)
-    facts = subject.extra.get("pruning", {})
-    whole, whole_macs = facts.get("parameters_before"), facts.get("macs_before")
+    size, whole = size_of(subject.graph), _unpruned(subject)
     metrics = {
         "parameters": float(size.parameters),
         "weight_bytes": float(size.weight_bytes),
         "macs": float(size.macs),
-        "pruning_ratio": size.parameters / whole if whole else 1.0,
+        "pruning_ratio": size.parameters / whole.parameters if whole else 1.0,
     }
-    checkpoint = size.checkpoint_bytes(run.recipe.train.optimizer)
-    rows = (
-        ("parameters, statistics included", f"{size.parameters:,}", _share(size.parameters, whole)),
-        ("trained parameters", f"{size.trained:,}", ""),
-        ("float32 weights alone", _mib(size.weight_bytes), ""),
-        (f"training checkpoint ({run.recipe.train.optimizer})", _mib(checkpoint), ""),
-        ("INT8 weights, about", _mib(size.int8_bytes), ""),
-        ("multiply-accumulates for one input", f"{size.macs:,}", _share(size.macs, whole_macs)),
-    )
-    table = Table("Size", ("what", "size", "remains of the unpruned network"), rows)
+    table = size_table(size, whole, run.recipe.train.optimizer)
     return replace(report, metrics=frozen_mapping({**report.metrics, **metrics}),
                    tables=(*report.tables, table))  # fmt: skip
 
 
-def _mib(size: int) -> str:
-    return f"{size / MIB:.2f} MiB"
-
-
-def _share(now: int, before: int | None) -> str:
-    return f"{now / before:.1%}" if before else ""
+def _unpruned(model: Model) -> Size | None:
+    """Return the size of the network before pruning, None if it was not pruned."""
+    facts = model.extra.get("pruning")
+    if facts is None:
+        return None
+    return Size(*(int(facts[f"{field.name}_before"]) for field in fields(Size)))

@@ -10,7 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from nibblefit.ir.graph import frozen_mapping
 from nibblefit_tao.pruning.settings import Criterion, Normalizer, PruneSettings
 
+#: They decide which steps there are; no step reads them, so other values repeat none.
+_PLAN: dict[str, JsonValue] = {"read_by": []}
 _PRUNE: dict[str, JsonValue] = {"read_by": ["prune"]}
+#: Names of layers are checked before anything is trained.
+_NAMES: dict[str, JsonValue] = {"read_by": ["prepare", "prune"]}
 _TRAIN: dict[str, JsonValue] = {"read_by": ["train"]}
 _RETRAIN: dict[str, JsonValue] = {"read_by": ["retrain", "qat"]}
 _INTEGER_STEPS = ("prepare", "quantize", "compile", "evaluate")
@@ -34,7 +38,11 @@ class TaoOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    prune: bool = Field(default=True, description="Prune and retrain; false only trains.")
+    prune: bool = Field(
+        default=True,
+        description="Prune and retrain; false only trains.",
+        json_schema_extra={"read_by": ["prepare"]},
+    )
     threshold: Threshold = Field(
         default=0.1,
         description="Filters whose normalized norm is above it stay. Not a share of filters: with "
@@ -61,9 +69,12 @@ class TaoOptions(BaseModel):
         default=(),
         description="Try these ratios, the smallest first: the first that is within "
         "evaluate.max_drop after retraining goes on.",
+        json_schema_extra=_PLAN,
     )
     thresholds: tuple[Threshold, ...] = Field(
-        default=(), description="Try these thresholds, the largest first, in the same way."
+        default=(),
+        description="Try these thresholds, the largest first, in the same way.",
+        json_schema_extra=_PLAN,
     )
     normalizer: Normalizer = Field(
         default=Normalizer.MAX,
@@ -88,12 +99,12 @@ class TaoOptions(BaseModel):
         default=(),
         description="Layers, or globs, that stay whole with all layers coupled to them. What "
         "feeds an output stays whole by itself.",
-        json_schema_extra=_PRUNE,
+        json_schema_extra=_NAMES,
     )
     layer_thresholds: dict[str, Threshold] = Field(
         default_factory=dict,
         description='Thresholds of their own by layer or glob: {"backbone.block_4*" = 0.3}.',
-        json_schema_extra=_PRUNE,
+        json_schema_extra=_NAMES,
     )
     score_batch_norm: bool = Field(
         default=False,
@@ -140,6 +151,7 @@ class TaoOptions(BaseModel):
     )
     tensorrt: str = Field(
         default="10.3.0",
+        pattern=r"^[0-9]+(\.[0-9]+){1,3}$",
         description="Version of TensorRT that calibration caches are written for.",
         json_schema_extra={"read_by": ["compile"]},
     )
@@ -156,6 +168,11 @@ class TaoOptions(BaseModel):
             raise ValueError(f"{' and '.join(goals)} contradict each other: set one of them")
         if self.ratios and self.thresholds:
             raise ValueError("ratios or thresholds, not both")
+        for name, tried in (("ratio", self.ratios), ("threshold", self.thresholds)):
+            # A candidate sets the one of the list that it stands for.
+            others = [goal for goal in goals if goal != name or getattr(self, goal) not in tried]
+            if tried and others:
+                raise ValueError(f"{name}s and {others[0]} contradict each other: set one of them")
         return self
 
     def prune_settings(self) -> PruneSettings:

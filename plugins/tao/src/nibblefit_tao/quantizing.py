@@ -1,9 +1,8 @@
-"""The quantize stage: ranges from real training samples or from training itself."""
+"""The quantize stage: ranges from real samples or from training itself."""
 
 from __future__ import annotations
 
-from nibblefit.data.source import Split
-from nibblefit.defaults.quantize import calibration_batches
+from nibblefit.defaults.quantize import calibration_batches, calibration_count
 from nibblefit.errors import InputError
 from nibblefit.fixed.formats import Format
 from nibblefit.ir.graph import Graph
@@ -56,7 +55,7 @@ def quantize_model(run: Run, model: Model) -> QuantizedGraph:
 def _calibrated(run: Run, model: Model, network: Graph, numerics: Numerics,
                 chosen: Settings) -> tuple[dict[str, Histogram], dict[str, Format]]:  # fmt: skip
     """Return histograms of all activations, and the formats that TensorRT's methods give."""
-    count = min(run.recipe.quantize.calibration_samples, len(run.data.split(Split.TRAIN)))
+    count = calibration_count(run)
     if count == 0:
         raise InputError("there is nothing to calibrate on: the training split is empty",
                          hint="check [data]; ranges of noise would be of no use")  # fmt: skip

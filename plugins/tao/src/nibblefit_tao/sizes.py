@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from nibblefit.ir.graph import Graph
 from nibblefit.ir.macs import graph_macs
 from nibblefit.nn.names import trainable
+from nibblefit.results import Table
 
 _BYTES = 4
 MIB = 2**20
@@ -56,11 +57,67 @@ def size_of(graph: Graph) -> Size:
     return Size(sum(sizes.values()), trained, sum(graph_macs(graph).values()))
 
 
+def as_json(size: Size) -> dict[str, int]:
+    """Return all sizes of a network, checkpoints by optimizer."""
+    return {
+        "parameters": size.parameters, "trained": size.trained, "macs": size.macs,
+        "weight_bytes": size.weight_bytes, "int8_bytes": size.int8_bytes,
+        **{f"checkpoint_bytes_{name}": size.checkpoint_bytes(name) for name in STATES},
+    }  # fmt: skip
+
+
+def size_table(now: Size, whole: Size | None = None, optimizer: str = "sgd") -> Table:
+    """Return every size of a network, beside those of the unpruned one if that is known."""
+    columns: tuple[str, ...] = ("what", "size")
+    rows: list[tuple[str, ...]] = _size_rows(now, optimizer)
+    if whole is None:
+        return Table("Size", columns, tuple(rows))
+    columns = ("what", "unpruned", "pruned", "remains")
+    numbers = zip(_counts(whole, optimizer), _counts(now, optimizer), strict=True)
+    rows = [
+        (what, before, after, _share(*pair))
+        for (what, before), (_, after), pair in zip(
+            _size_rows(whole, optimizer), rows, numbers, strict=True
+        )
+    ]
+    return Table(f"Size: {_remaining(whole, now)}", columns, tuple(rows))
+
+
+def _size_rows(size: Size, optimizer: str) -> list[tuple[str, ...]]:
+    every, trained, weights, checkpoint, int8, macs = _counts(size, optimizer)
+    return [
+        ("parameters, statistics included", f"{every:,}"),
+        ("trained parameters", f"{trained:,}"),
+        ("float32 weights alone", _mib(weights)),
+        (f"training checkpoint, {optimizer} and its state", _mib(checkpoint)),
+        ("INT8 weights, about", _mib(int8)),
+        ("multiply-accumulates for one input", f"{macs:,}"),
+    ]
+
+
+def _counts(size: Size, optimizer: str) -> tuple[int, ...]:
+    return (size.parameters, size.trained, size.weight_bytes, size.checkpoint_bytes(optimizer),
+            size.int8_bytes, size.macs)  # fmt: skip
+
+
+def _mib(size: int) -> str:
+    return f"{size / MIB:.2f} MiB"
+
+
+def _share(before: int, after: int) -> str:
+    return f"{after / before:.1%}" if before else ""
+
+
+def _remaining(before: Size, after: Size) -> str:
+    ratio = after.parameters / before.parameters
+    return f"{ratio:.1%} of the parameters remain, {1 - ratio:.1%} are gone"
+
+
 def ratio_in_words(before: Size, after: Size) -> str:
     """Return what a remaining ratio means, so that nobody reads it the other way round."""
     ratio = after.parameters / before.parameters
     return (
-        f"pruning ratio {ratio:.4f}: {ratio:.1%} of the parameters remain, "
-        f"{1 - ratio:.1%} are gone ({before.parameters:,} → {after.parameters:,}; "
+        f"pruning ratio {ratio:.4f}: {_remaining(before, after)} "
+        f"({before.parameters:,} → {after.parameters:,}; "
         f"MACs {before.macs:,} → {after.macs:,})"
     )

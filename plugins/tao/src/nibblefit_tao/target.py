@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nibblefit.hooks import ApiVersion, TargetInfo, hookimpl
+from nibblefit.ir.graph import frozen_mapping
 from nibblefit.quantization.layer_options import LayerOptions
 from nibblefit_tao.numerics import numerics_of
 from nibblefit_tao.options import TaoOptions
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from nibblefit.models import Model
     from nibblefit.plan import Plan
     from nibblefit.recipe import Recipe
-    from nibblefit.results import Artifact, Report
+    from nibblefit.results import Artifact, Finding, Report
     from nibblefit.run import Run
     from nibblefit.training.parts import TrainingPart
 
@@ -36,6 +37,9 @@ class Tao:
         options=TaoOptions,
         manual="docs/targets/tao.md",
         layer_options=LayerOptions,
+        unread=frozen_mapping(
+            {"prune": "this target removes whole filters: set target.threshold or target.ratio"}
+        ),
     )
 
     @hookimpl
@@ -46,11 +50,18 @@ class Tao:
         return plan_for(recipe, options_of(recipe))
 
     @hookimpl
-    def prepare(self, run: Run, graph: Graph) -> Model:
-        """Refuse what an INT8 engine of standard layers cannot run."""
-        from nibblefit.defaults.prepare import prepare
+    def recipe_problems(self, recipe: Recipe) -> Sequence[Finding]:
+        """Return settings that cancel each other or have no effect."""
+        from nibblefit_tao.advice import recipe_findings
 
-        return prepare(run, graph, _numerics(run.options))
+        return recipe_findings(recipe, options_of(recipe))
+
+    @hookimpl
+    def prepare(self, run: Run, graph: Graph) -> Model:
+        """Refuse what an INT8 engine of standard layers cannot run, or pruning cannot prune."""
+        from nibblefit_tao.preparing import prepare
+
+        return prepare(run, graph)
 
     @hookimpl
     def network(self, run: Run, model: Model) -> nn.Module:
@@ -62,9 +73,14 @@ class Tao:
     @hookimpl
     def train(self, run: Run, model: Model) -> Model:
         """Train; after quantized training the ranges it used stay with the model."""
+        from nibblefit_tao.logs.of_step import write_training
         from nibblefit_tao.qat.phase import train_model
 
-        return train_model(run, model)
+        trained = train_model(run, model)
+        own = trained.history[len(model.history) :]
+        if own:
+            write_training(run.folder, run.step, trained.graph.name, own)
+        return trained
 
     @hookimpl
     def regularize(self, run: Run, model: Model) -> Sequence[TrainingPart]:
@@ -76,13 +92,18 @@ class Tao:
     @hookimpl
     def prune(self, run: Run, model: Model) -> Model:
         """Remove filters by TAO's rule."""
+        from nibblefit_tao.logs.of_run import ratio_figures
+        from nibblefit_tao.logs.of_step import now, write_pruning
         from nibblefit_tao.pruning.stage import prune
 
-        return prune(run, model)
+        begun = now()
+        pruned = prune(run, model)
+        write_pruning(run.folder, run.step, begun, ratio_figures(pruned))
+        return pruned
 
     @hookimpl
     def quantize(self, run: Run, model: Model) -> QuantizedGraph:
-        """Calibrate on training samples and return the integer graph."""
+        """Calibrate on real samples and return the integer graph."""
         from nibblefit_tao.quantizing import quantize_model
 
         return quantize_model(run, model)
@@ -104,9 +125,13 @@ class Tao:
     @hookimpl
     def evaluate(self, run: Run, subject: Model | QuantizedGraph | Artifact) -> Report:
         """Measure accuracy and size."""
+        from nibblefit_tao.logs.of_step import now, write_finished
         from nibblefit_tao.measuring import evaluate
 
-        return evaluate(run, subject)
+        begun = now()
+        report = evaluate(run, subject)
+        write_finished(run.folder, run.step, begun)
+        return report
 
     @hookimpl
     def inspect(self, graph: Graph, part: str, recipe: Recipe | None) -> Report:

@@ -32,6 +32,8 @@ def show(run: Run, as_json: Json = False) -> None:
         write_line(left_over_line(summary))
     if summary.measured:
         write_table(accuracy_table(summary))
+    for search in summary.searches:
+        write_table(search)
     if summary.files:
         write_table(file_table(summary))
     for line in closing_lines(summary):

@@ -33,14 +33,39 @@ class HeadShape:
     anchors: int
 
 
+@dataclass(frozen=True, slots=True)
+class HeadAnchors:
+    """Where one head's anchors lie.
+
+    Attributes:
+        head: Places of the head.
+        step: Pixels between places, (down, across).
+        offset: Centre of the first anchor, in steps.
+        sizes: Width and height of the anchors at each place, in pixels.
+    """
+
+    head: HeadShape
+    step: tuple[float, float]
+    offset: float
+    sizes: Floats
+
+    def listed(self) -> Floats:
+        """Return (centre x, centre y, width, height) by row, column and anchor of a place."""
+        y = (np.arange(self.head.height) + self.offset) * self.step[0]
+        x = (np.arange(self.head.width) + self.offset) * self.step[1]
+        grid = np.empty((self.head.height, self.head.width, len(self.sizes), 4))
+        grid[..., 0], grid[..., 1] = x[None, :, None], y[:, None, None]
+        grid[..., 2:] = self.sizes
+        return grid.reshape(-1, 4)
+
+
 def anchors_of(
     heads: Sequence[HeadShape], size: tuple[int, int], options: DetectionOptions
 ) -> Floats:
     """Return all anchors as (centre x, centre y, width, height) in pixels, shape (count, 4).
 
     Order: head by head, then rows, columns, anchors of a place: the order in which a head's
-    channels-last output lists them. At each place the square comes first, then the larger square,
-    then the ratios as given.
+    channels-last output lists them.
 
     Args:
         heads: The detector's heads.
@@ -50,28 +75,25 @@ def anchors_of(
     Raises:
         RecipeError: Sizes or ratios do not fit the heads.
     """
-    shapes = _anchor_shapes(heads, size, options)
-    found = [
-        _of_head(head, size, boxes, options, number)
-        for number, (head, boxes) in enumerate(zip(heads, shapes, strict=True))
-    ]
-    anchors = np.concatenate(found)
+    anchors = np.concatenate([one.listed() for one in layout(heads, size, options)])
     return _clipped(anchors, size) if options.clip else anchors
 
 
-def _of_head(
-    head: HeadShape, size: tuple[int, int], shapes: Floats, options: DetectionOptions, number: int
-) -> Floats:
-    if options.steps:
-        down = across = options.steps[number]
-    else:
-        down, across = size[0] / head.height, size[1] / head.width
-    y = (np.arange(head.height) + options.offset) * down
-    x = (np.arange(head.width) + options.offset) * across
-    grid = np.empty((head.height, head.width, len(shapes), 4))
-    grid[..., 0], grid[..., 1] = x[None, :, None], y[:, None, None]
-    grid[..., 2:] = shapes
-    return grid.reshape(-1, 4)
+def layout(
+    heads: Sequence[HeadShape], size: tuple[int, int], options: DetectionOptions
+) -> tuple[HeadAnchors, ...]:
+    """Return where the anchors of each head lie, before `clip`; otherwise as `anchors_of`.
+
+    At each place the square comes first, then the larger square, then the ratios as given.
+    """
+    shapes = _anchor_shapes(heads, size, options)
+    found = []
+    for number, (head, boxes) in enumerate(zip(heads, shapes, strict=True)):
+        step = (size[0] / head.height, size[1] / head.width)
+        if options.steps:
+            step = (options.steps[number], options.steps[number])
+        found.append(HeadAnchors(head, step, options.offset, boxes))
+    return tuple(found)
 
 
 def _anchor_shapes(

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from nibblefit.data.options import ReaderOptions
+from nibblefit.tasks.average_precision import Claims
 
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
@@ -86,6 +87,19 @@ class DetectionOptions(ReaderOptions):
         default="integrate",
         description="Average precision as the area under the curve (VOC since 2010), or the mean "
         "of 11 samples of it (VOC 2007).",
+    )
+    claims: Claims = Field(
+        default="nearest",
+        description="What a detection counts as: its nearest box (VOC), or the nearest that no "
+        "better detection has claimed (COCO, TAO).",
+    )
+    absent: Literal["skip", "zero"] = Field(
+        default="skip",
+        description="A class that no picture holds is left out of the mean precision, or counts "
+        "as 0 (TAO).",
+    )
+    whole_pixels: bool = Field(
+        default=False, description="Round the boxes that are found to whole pixels, as TAO does."
     )
 
     @model_validator(mode="after")

@@ -8,6 +8,8 @@ import numpy.typing as npt
 from nibblefit.tasks.average_precision import Boxes, overlaps
 
 Floats = npt.NDArray[np.float64]
+#: Boxes of one class that are looked at for each that may stay.
+LOOKED_AT = 2
 
 
 def suppress(boxes: Floats, scores: Floats, overlap: float) -> npt.NDArray[np.int64]:
@@ -41,13 +43,13 @@ def detections(
         probabilities: (anchors, classes), without background.
         score: Least probability.
         overlap: See `suppress`; classes do not suppress each other.
-        keep: Most boxes; of each class the best ``2 * keep`` are looked at.
+        keep: Most boxes; of each class the best `LOOKED_AT` times as many are looked at.
     """
     found: list[tuple[Floats, npt.NDArray[np.int64], Floats]] = []
     for label in range(probabilities.shape[1]):
         scores = probabilities[:, label]
         likely = np.flatnonzero(scores >= score)
-        likely = likely[np.argsort(-scores[likely], kind="stable")[: 2 * keep]]
+        likely = likely[np.argsort(-scores[likely], kind="stable")[: LOOKED_AT * keep]]
         stay = likely[suppress(boxes[likely], scores[likely], overlap)]
         found.append((boxes[stay], np.full(len(stay), label, np.int64), scores[stay]))
     joined = [np.concatenate(parts) for parts in zip(*found, strict=True)]

@@ -8,7 +8,7 @@ of the input.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -17,13 +17,12 @@ from torch import Tensor
 
 from nibblefit.data.options import read_options
 from nibblefit.errors import InputError
-from nibblefit.ir.graph import frozen_mapping
-from nibblefit.results import Report, Table
-from nibblefit.tasks.average_precision import AveragePrecision, Boxes
+from nibblefit.tasks.average_precision import Boxes
 from nibblefit.tasks.collating import stack_inputs
 from nibblefit.tasks.detection.anchors import HeadShape, anchors_of
 from nibblefit.tasks.detection.coding import decode
 from nibblefit.tasks.detection.heads import joined, paired, shapes_of
+from nibblefit.tasks.detection.judging import Decoder, DetectionSink
 from nibblefit.tasks.detection.loss import single_shot_loss
 from nibblefit.tasks.detection.options import DetectionOptions
 from nibblefit.tasks.detection.suppression import detections
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
 
 #: (outputs, targets of the batch) → scalar loss.
 Criterion: TypeAlias = Callable[[Sequence[Tensor], Any], Tensor]
-#: outputs → for each sample boxes (count, 4), labels (count,), scores (count,).
-Decoder: TypeAlias = Callable[[Sequence[Tensor]], Sequence[Boxes]]
 
 
 class SingleShot:
@@ -69,10 +66,13 @@ class SingleShot:
         sigmoid = options.activation == "sigmoid"
         likely = scores.sigmoid() if sigmoid else scores.softmax(dim=-1)
         chances = likely[..., 1:].double().cpu().numpy()
-        return [
+        found = [
             detections(own, chance, score=options.score, overlap=options.overlap, keep=options.keep)
             for own, chance in zip(boxes, chances, strict=True)
         ]
+        if options.whole_pixels:
+            return [one._replace(boxes=np.rint(one.boxes)) for one in found]
+        return found
 
     def _read(self, outputs: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         pairs = paired(outputs, self._classes)
@@ -91,7 +91,7 @@ class Detection:
         class_names: Names in the order of the labels.
         criterion: Loss of the head.
         decoder: Boxes from outputs.
-        precision: See `DetectionOptions.precision`.
+        options: Those of the recipe; how detections are judged.
     """
 
     name = "detection"
@@ -100,12 +100,12 @@ class Detection:
 
     def __init__(
         self, class_names: Sequence[str], criterion: Criterion, decoder: Decoder,
-        precision: str = "integrate",
+        options: DetectionOptions | None = None,
     ) -> None:  # fmt: skip
         self.class_names = tuple(class_names)
         self._criterion = criterion
         self._decoder = decoder
-        self._precision = precision
+        self.options = options or DetectionOptions()
 
     def loss(self, outputs: Sequence[Tensor], target: Any) -> Tensor:
         """Return the head's loss."""
@@ -113,7 +113,7 @@ class Detection:
 
     def metrics(self) -> DetectionSink:
         """Return an empty accumulator."""
-        return DetectionSink(self.class_names, self.decode, self._precision)
+        return DetectionSink(self.class_names, self.decode, self.options)
 
     def decode(self, outputs: Sequence[Tensor]) -> Sequence[Boxes]:
         """Return the boxes found in each sample."""
@@ -122,43 +122,6 @@ class Detection:
     def collate(self, samples: Sequence[tuple[Any, Any]]) -> tuple[Tensor, list[Any]]:
         """Return (batch, …) inputs and the list of targets."""
         return stack_inputs(samples), [target for _, target in samples]
-
-
-class DetectionSink:
-    """Average precision per class at an overlap of 0.5."""
-
-    def __init__(
-        self, class_names: Sequence[str], decode: Decoder, precision: str = "integrate"
-    ) -> None:
-        self._names = tuple(class_names)
-        self._decode = decode
-        self._precision = AveragePrecision(len(self._names), sampled=precision == "sample")
-
-    def update(self, outputs: Sequence[Tensor], target: Any) -> None:
-        """Add one batch; `target` is a sequence of mappings with boxes and labels."""
-        for found, wanted in zip(self._decode(outputs), target, strict=True):
-            boxes = np.asarray(wanted["boxes"], np.float64).reshape(-1, 4)
-            difficult = wanted.get("difficult")
-            self._precision.add(
-                found, boxes, np.asarray(wanted["labels"], np.int64),
-                None if difficult is None else np.asarray(difficult, bool),
-            )  # fmt: skip
-
-    def compute(self) -> Mapping[str, float]:
-        """Return ``map50``: the mean over all classes that occur."""
-        present = [value for value in self._precision.per_class() if value is not None]
-        return {"map50": sum(present) / len(present)} if present else {}
-
-    def report(self, subject: str) -> Report:
-        """Return the metric and average precision per class."""
-        rows = tuple(
-            zip(self._names, self._precision.wanted(), self._precision.per_class(), strict=True)
-        )
-        return Report(
-            subject,
-            metrics=frozen_mapping(self.compute()),
-            tables=(Table("Classes", ("class", "boxes", "average precision"), rows),),
-        )
 
 
 def make(recipe: Recipe, data: DataSource) -> Detection:
@@ -175,4 +138,4 @@ def make(recipe: Recipe, data: DataSource) -> Detection:
             hint="use a data source with boxes, such as data.source = 'voc'",
         )
     head = SingleShot(len(data.class_names), data.input_shape[1:], options)
-    return Detection(data.class_names, head.loss, head.decode, options.precision)
+    return Detection(data.class_names, head.loss, head.decode, options)

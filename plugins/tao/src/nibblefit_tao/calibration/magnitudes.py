@@ -19,6 +19,10 @@ from nibblefit.quantization.calibrate import Batches, run_batches
 
 BINS = 2048
 LEVELS = 128
+#: Divergences, in nats, that rounding alone tells apart.
+_EQUAL = 1e-12
+#: Largest share of values that a cut may saturate: it is there for outliers.
+_OUTLIERS = 0.01
 
 
 def count_magnitudes(
@@ -44,14 +48,21 @@ def count_magnitudes(
 
 
 def entropy_cut(counts: IntArray, levels: int = LEVELS) -> int:
-    """Return the number of bins below the best cut, the smallest among equals.
+    """Return the number of bins below the best cut, the largest among equals.
+
+    A tensor of a few values, such as pixels of 16 grays, fits without loss when nothing is cut, and
+    by the formula just as well when all but one of its values are. For the same reason a tensor
+    without small values, such as a sigmoid behind a rectifier, would by the formula alone be cut
+    just above its smallest value; cuts that saturate more than outliers do not count.
 
     Args:
         counts: Histogram of magnitudes, at least `levels` bins.
         levels: Number of levels that what lies below is merged to.
     """
-    cuts = np.arange(levels, len(counts) + 1)
-    return int(cuts[int(np.argmin(divergences(counts, levels)))])
+    beyond = counts.sum() - np.cumsum(counts)[levels - 1 :]
+    found = divergences(counts, levels)
+    found[beyond > _OUTLIERS * counts.sum()] = np.inf
+    return levels + int(np.flatnonzero(found <= found.min() + _EQUAL)[-1])
 
 
 def divergences(counts: IntArray, levels: int = LEVELS) -> FloatArray:

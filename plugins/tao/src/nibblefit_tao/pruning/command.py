@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nibblefit.errors import InputError
+from nibblefit_tao.pruning import command_options as options
 
 if TYPE_CHECKING:
+    from nibblefit.ir.graph import Graph
     from nibblefit_tao.pruning.module import Pruned
+    from nibblefit_tao.pruning.settings import Goal, PruneSettings
 
 
+@options.takes_rule
 def prune(
     model: Annotated[
         str,
@@ -20,36 +24,14 @@ def prune(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write to.")],
     *,
-    weights: Annotated[
-        Path | None, typer.Option("--weights", help="State dict or safetensors of the factory.")
+    weights: options.Weights = None,
+    input_shape: options.InputShape = "",
+    rule: options.Rule,
+    plan: Annotated[
+        Path | None, typer.Option("--plan", help="Saved plan.json: keep the filters it names.")
     ] = None,
-    input_shape: Annotated[
-        str, typer.Option("--input-shape", help="One input, channels first: 3,300,300.")
-    ] = "",
-    threshold: Annotated[
-        float, typer.Option("--threshold", "-pth", help="Filters scoring above it stay.")
-    ] = 0.1,
-    ratio: Annotated[
-        float | None, typer.Option("--ratio", help="Solve for the threshold of this ratio.")
-    ] = None,
-    normalizer: Annotated[str, typer.Option("--normalizer", "-n", help="max, L2 or off.")] = "max",
-    criterion: Annotated[
-        str,
-        typer.Option("--equalization-criterion", "-eq",
-                     help="union, intersection, arithmetic_mean or geometric_mean."),
-    ] = "union",
-    granularity: Annotated[
-        int, typer.Option("--granularity", "-pg", min=1, help="Kept filters are multiples of it.")
-    ] = 8,
-    min_filters: Annotated[
-        int, typer.Option("--min-num-filters", "-nf", min=1, help="Every layer keeps as many.")
-    ] = 16,
-    excluded: Annotated[
-        list[str] | None,
-        typer.Option("--exclude", "-el", help="Layer or glob that stays whole; may be repeated."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:  # fmt: skip
+    as_json: options.Json = False,
+) -> None:
     """Prune a network by TAO's rule and write the smaller one.
 
     Options have TAO's names and defaults. The folder gets model.onnx, weights.npz and plan.json;
@@ -61,30 +43,60 @@ def prune(
     **Next:** retrain pruned/model.onnx by a recipe with target.prune = false.
     """
     from nibblefit_tao.pruning.files import load_network, write_pruned
-    from nibblefit_tao.pruning.module import prune_graph
-    from nibblefit_tao.pruning.settings import Criterion, Normalizer, PruneSettings
+    from nibblefit_tao.pruning.settings import PruneSettings
 
-    try:
-        settings = PruneSettings(Normalizer(normalizer), Criterion(criterion), granularity,
-                                 threshold, min_filters, tuple(excluded or ()))  # fmt: skip
-    except ValueError as error:
-        raise InputError(str(error), hint="see nibblefit tao prune --help") from None
-    found = prune_graph(load_network(model, weights, input_shape), settings, ratio=ratio)
-    _tell(found, write_pruned(found, out), as_json=as_json)
+    if plan is not None and rule.is_given:
+        raise InputError("--plan says already which filters stay",
+                         hint="leave out all options that choose filters")  # fmt: skip
+    settings = rule.settings(PruneSettings())
+    graph = load_network(model, weights, input_shape)
+    pruned, warnings = (
+        _by_rule(graph, settings, rule.goal) if plan is None else _by_plan(graph, plan)
+    )
+    _tell(pruned, warnings, write_pruned(pruned, out), as_json=as_json)
 
 
-def _tell(found: Pruned, files: list[Path], *, as_json: bool) -> None:
-    from nibblefit.cli.output import write_json, write_line
-    from nibblefit_tao.sizes import ratio_in_words
+def _by_rule(graph: Graph, settings: PruneSettings, goal: Goal) -> tuple[Pruned, list[str]]:
+    from nibblefit.pruning.cutting import cut
+    from nibblefit_tao.pruning.decisions import decide
+    from nibblefit_tao.pruning.look import look_at, threshold_for, warnings_of
+    from nibblefit_tao.pruning.module import Pruned
+    from nibblefit_tao.pruning.plan import plan_of
+    from nibblefit_tao.sizes import size_of
+
+    look = look_at(graph, settings)
+    threshold = threshold_for(look, settings.threshold, goal)
+    what = decide(look.coupling, look.rankings, threshold)
+    small = cut(what)
+    pruned = Pruned(small, plan_of(what, threshold), size_of(graph), size_of(small))
+    return pruned, warnings_of(look, threshold)
+
+
+def _by_plan(graph: Graph, path: Path) -> tuple[Pruned, list[str]]:
+    from nibblefit_tao.pruning.module import Pruned
+    from nibblefit_tao.pruning.plan import read_plan
+    from nibblefit_tao.sizes import size_of
+
+    plan = read_plan(path)
+    small = plan.apply(graph)
+    return Pruned(small, plan, size_of(graph), size_of(small)), []
+
+
+def _tell(pruned: Pruned, warnings: list[str], files: list[Path], *, as_json: bool) -> None:
+    from nibblefit.cli.output import write_json, write_line, write_table
+    from nibblefit_tao.sizes import as_json as sizes
+    from nibblefit_tao.sizes import size_table
 
     if as_json:
         write_json({
-            "threshold": found.plan.threshold, "ratio": found.ratio,
-            "parameters": found.after.parameters, "macs": found.after.macs,
-            "files": [str(path) for path in files],
+            "threshold": pruned.plan.threshold, "ratio": pruned.ratio,
+            **sizes(pruned.after), "before": sizes(pruned.before),
+            "warnings": warnings, "files": [str(path) for path in files],
         })  # fmt: skip
         return
-    words = ratio_in_words(found.before, found.after)
-    write_line(f"threshold {found.plan.threshold:.6g}, {words}")
+    write_table(size_table(pruned.after, pruned.before))
+    for warning in warnings:
+        write_line(f"warning: {warning}")
+    write_line(f"threshold {pruned.plan.threshold:.6g}")
     for path in files:
         write_line(str(path))

@@ -54,6 +54,20 @@ class Ranking:
     whole: str
     needed: int = 0
 
+    @property
+    def lowest(self) -> float:
+        """Score of the weakest class."""
+        return float(self.scores.min())
+
+    @property
+    def highest(self) -> float:
+        """Score of the strongest class."""
+        return float(self.scores.max())
+
+    def limit(self, threshold: float) -> float:
+        """Return the threshold that holds here where the run's is `threshold`."""
+        return threshold if self.own is None else self.own
+
     def kept_count(self, threshold: float) -> int:
         """Return how many classes stay at a threshold."""
         return int(self.kept_counts(np.array([threshold]))[0])
@@ -65,8 +79,7 @@ class Ranking:
             return np.full(len(thresholds), width, dtype=np.int64)
         limits = thresholds if self.own is None else np.full(len(thresholds), self.own)
         others = self.scores[self.order[self.needed :]]
-        # A score that is no number is above nothing.
-        rising = np.sort(others[~np.isnan(others)])
+        rising = np.sort(others)
         above = len(rising) - np.searchsorted(rising, limits.astype(np.float32), side="right")
         at_least = np.maximum(self.needed + above, min(self.floor, width))
         kept: Ids = np.minimum(-(-at_least // self.step) * self.step, width)
@@ -99,27 +112,25 @@ def decide(coupling: Coupling, rankings: Sequence[Ranking], threshold: float) ->
     return Cut(coupling, np.sort(np.concatenate([np.zeros(0, dtype=np.int64), *removed])))
 
 
-def _needed(coupling: Coupling, scores: Sequence[Scores]) -> set[int]:
+def _needed(coupling: Coupling, scores: Sequence[Scores]) -> Ids:
     """Return the best class of every tensor that holds none of its group's best ones."""
-    ranked = {
-        int(one): float(score)
-        for group, found in zip(coupling.groups, scores, strict=True)
-        for one, score in zip(group.classes, found, strict=True)
-    }
-    needed = {
-        int(group.classes[np.argmax(found)])
-        for group, found in zip(coupling.groups, scores, strict=True)
-    }
-    for channels in coupling.tensors.values():
-        ids = np.unique(channels.ids).tolist()
-        if ids[0] != KEPT and needed.isdisjoint(ids):
-            needed.add(max(ids, key=lambda one: (ranked[one], -one)))
-    return needed
+    largest = max((int(group.classes[-1]) for group in coupling.groups), default=KEPT)
+    ranked = np.full(largest + 1, -np.inf, dtype=np.float32)
+    needed = np.zeros(largest + 1, dtype=np.bool_)
+    for group, found in zip(coupling.groups, scores, strict=True):
+        ranked[group.classes] = found
+        needed[group.classes[np.argmax(found)]] = True
+    # Channels that only pass through are the same array in many tensors.
+    for ids in {id(c.ids): c.ids for c in coupling.tensors.values()}.values():
+        if np.all(ids != KEPT) and not np.any(needed[ids]):
+            best = ids[ranked[ids] == ranked[ids].max()]
+            needed[best.min()] = True
+    return np.flatnonzero(needed)
 
 
-def _ranking(graph: Graph, group: Group, scores: Scores, needed: set[int],
+def _ranking(graph: Graph, group: Group, scores: Scores, needed: Ids,
              settings: PruneSettings) -> Ranking:  # fmt: skip
-    first = np.array([int(one) in needed for one in group.classes])
+    first = np.isin(group.classes, needed)
     # A stable order, so that a larger threshold always keeps a subset.
     order = np.lexsort((np.arange(len(scores)), -scores, ~first))
     many = max(1, max(len(m.classes) for m in group.members) // len(group.classes))

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from nibblefit.cli.input_shapes import parsed_shape, stated_shape
 from nibblefit.errors import InputError
 from nibblefit.ir.graph import Graph
 from nibblefit.nn.load import load_source, states_its_shape
 from nibblefit.nn.onnx_export.entry import to_onnx
-from nibblefit.recipe import ModelSection
-from nibblefit.workspace.storage import write_file
+from nibblefit.recipe import ModelSection, RunSection
+from nibblefit.workspace.storage import make_folder, write_file
 from nibblefit_tao.pruning.module import Pruned
 from nibblefit_tao.pruning.plan import write_plan
 
@@ -34,12 +35,14 @@ def load_network(source: str, weights: Path | None, shape: str) -> Graph:
         model = ModelSection(source=source, input_shape=wanted, weights=str(weights or ""))
     except ValueError as error:
         raise InputError(f"'{source[:60]}' names no network: {error}") from None
+    # As in a run: weights that a factory draws are the same each time.
+    torch.manual_seed(RunSection().seed)
     return load_source(model, Path.cwd(), wanted)
 
 
 def write_pruned(pruned: Pruned, folder: Path) -> list[Path]:
     """Write model.onnx, weights.npz and plan.json; returns their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     buffer = io.BytesIO()
     constants: dict[str, Any] = dict(pruned.graph.constants)
     np.savez(buffer, **constants)

@@ -16,8 +16,9 @@ from nibblefit.pruning.coupling import couple
 from nibblefit.pruning.cutting import cut
 from nibblefit_tao.pruning.curve import solve
 from nibblefit_tao.pruning.decisions import decide, rank
+from nibblefit_tao.pruning.look import check_threshold
 from nibblefit_tao.pruning.plan import PruningPlan, plan_of
-from nibblefit_tao.pruning.settings import PruneSettings
+from nibblefit_tao.pruning.settings import PruneSettings, checked_ratio
 from nibblefit_tao.sizes import Size, size_of
 
 
@@ -60,7 +61,8 @@ def prune_module(module: nn.Module, input_shape: tuple[int, ...],
     Raises:
         UnsupportedError: The module holds something that cannot be represented.
         RecipeError: A layer that is named does not exist.
-        LimitError: The ratio cannot be reached.
+        InputError: A filter has no finite norm.
+        LimitError: The threshold is above all norms, or the ratio cannot be reached.
     """
     return prune_graph(capture(module, input_shape), settings, ratio=ratio)
 
@@ -73,7 +75,9 @@ def prune_graph(graph: Graph, settings: PruneSettings | None = None, *,
     rankings = rank(coupling, settings)
     threshold = settings.threshold
     if ratio is not None:
-        threshold = solve(coupling, rankings, ratio=ratio)
+        threshold = solve(coupling, rankings, ratio=checked_ratio(ratio))
+    else:
+        check_threshold(rankings, threshold)
     what = decide(coupling, rankings, threshold)
     small = cut(what)
     return Pruned(small, plan_of(what, threshold), size_of(graph), size_of(small))
@@ -87,18 +91,20 @@ def reload(module: nn.Module, input_shape: tuple[int, ...], plan: PruningPlan,
         module: A fresh, unpruned module; its weights do not matter.
         input_shape: Of one input.
         plan: From `Pruned.plan` or `nibblefit_tao.pruning.plan.read_plan`.
-        state: From ``Pruned.module().state_dict()``, for instance after retraining.
+        state: From ``Pruned.module().state_dict()``, for instance after retraining, or weights by
+            the graph's names, as ``nibblefit tao prune`` writes them.
 
     Raises:
         InputError: Plan or state belong to another network.
     """
     network = Network(plan.apply(capture(module, input_shape)))
+    plain = {network.constant_name(key): key for key in network.state_dict()}
     try:
-        network.load_state_dict(state)
+        network.load_state_dict({plain.get(name, name): value for name, value in state.items()})
     except RuntimeError as error:
         first = str(error).splitlines()[1:2] or [str(error)]
         raise InputError(
-            f"the weights do not fit the plan: {first[0].strip()}",
+            f"the weights do not fit the plan: {first[0].strip()[:200]}",
             hint="give the state dict of the network that the plan made",
         ) from error
     return network

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from nibblefit.errors import InputError
 from nibblefit.ir.graph import Graph
@@ -20,17 +20,26 @@ from nibblefit.pruning.coupling import Coupling, couple
 from nibblefit.pruning.cutting import Cut, cut, cut_of
 from nibblefit.workspace.storage import write_file
 
-Index = Annotated[int, Field(ge=0)]
+Index = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+def _rising(kept: list[int]) -> list[int]:
+    if not kept or kept != sorted(set(kept)):
+        raise ValueError("kept filters are at least one, ascending, each once")
+    return kept
+
+
+Kept = Annotated[list[Index], AfterValidator(_rising)]
 
 
 class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     format: Literal["nibblefit pruning plan"] = "nibblefit pruning plan"
     version: Literal[1] = 1
     network: str
-    threshold: float
-    layers: dict[str, list[Index]]
+    threshold: Annotated[float, Field(ge=0)]
+    layers: dict[str, Kept]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +72,11 @@ class PruningPlan:
         """Return the file's text."""
         layers = {name: list(kept) for name, kept in self.layers.items()}
         file = _File(network=self.network, threshold=self.threshold, layers=layers)
-        return json.dumps(file.model_dump(), indent=1) + "\n"
+        head = json.dumps(file.model_dump(exclude={"layers"}), indent=1).removesuffix("\n}")
+        # One line a layer: short enough to be read, and to be compared by version control.
+        rows = [f"  {json.dumps(name)}: {json.dumps(kept)}" for name, kept in layers.items()]
+        body = "{\n" + ",\n".join(rows) + "\n }" if rows else "{}"
+        return f'{head},\n "layers": {body}\n}}\n'
 
 
 def plan_of(what: Cut, threshold: float) -> PruningPlan:

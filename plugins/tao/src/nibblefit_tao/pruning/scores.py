@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nibblefit.errors import InputError
 from nibblefit.ir.graph import Graph
 from nibblefit.ir.ops import Op
 from nibblefit.pruning.classes import KEPT
@@ -19,14 +20,38 @@ from nibblefit.pruning.coupling import Filters, Group
 from nibblefit_tao.pruning.settings import Criterion, Normalizer, PruneSettings
 
 Scores = npt.NDArray[np.float32]
+#: Values whose squares are summed at once: 256 KiB of float32.
+_CACHED = 65536
 
 
 def filter_norms(graph: Graph, filters: Filters, *, batch_norm: bool = False) -> Scores:
-    """Return the L2 norm of every filter, float32; with `batch_norm`, as that scales it."""
+    """Return the L2 norm of every filter, float32; with `batch_norm`, as that scales it.
+
+    Raises:
+        InputError: Weights are not finite, or too large to be squared.
+    """
     weights = np.moveaxis(graph.constants[filters.constant], filters.axis, 0)
     rows = weights.reshape(len(weights), -1).astype(np.float32, copy=False)
-    norms: Scores = np.sqrt(np.sum(rows**2, axis=1, dtype=np.float32))
-    return norms * _batch_norm_gain(graph, filters) if batch_norm else norms
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms: Scores = np.sqrt(_sums_of_squares(rows))
+        if batch_norm:
+            norms = norms * _batch_norm_gain(graph, filters)
+    if not np.isfinite(norms).all():
+        place = int(np.argmin(np.isfinite(norms)))
+        raise InputError(f"filter {place} of layer '{filters.layer}' has no finite norm",
+                         hint="its weights hold NaN, infinities or values beyond 1e19: train "
+                         "again with a smaller learning rate")  # fmt: skip
+    return norms
+
+
+def _sums_of_squares(rows: Scores) -> Scores:
+    """Return the sum of squares of every row, a few rows at a time: squares stay in the cache."""
+    sums = np.empty(len(rows), dtype=np.float32)
+    step = max(1, _CACHED // max(1, rows.shape[1]))
+    for start in range(0, len(rows), step):
+        part = rows[start : start + step]
+        np.sum(part * part, axis=1, dtype=np.float32, out=sums[start : start + step])
+    return sums
 
 
 def normalized(norms: Scores, normalizer: Normalizer) -> Scores:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
+import onnx
+
 from nibblefit.errors import InputError
+from nibblefit.ir.graph import Graph
 from nibblefit.ir.quantized import QuantizedGraph
 from nibblefit.ir.store import digest
 from nibblefit.nn.onnx_export.entry import to_onnx
@@ -15,20 +17,24 @@ from nibblefit.quantization.qdq.reading import Meaning, read_qdq
 from nibblefit.quantization.qdq.writing import QdqStyle, qdq_model
 from nibblefit.results import Artifact, ArtifactFile
 from nibblefit.run import Run
+from nibblefit.tasks.detection import Detection
 from nibblefit.workspace.storage import file_digest, write_file
 from nibblefit_tao.calibration.cache import from_ranges, header
+from nibblefit_tao.calibration.scales import scales_text
+from nibblefit_tao.calibration.staleness import CALIBRATION_KEY
 from nibblefit_tao.numerics import LEVELS, numerics_of
 from nibblefit_tao.options import TaoOptions
 from nibblefit_tao.plan import QAT_PHASE
-from nibblefit_tao.writing.readme import commands, readme
+from nibblefit_tao.writing.detector import detector_text
+from nibblefit_tao.writing.readme import command_for, command_text, readme
 
 QDQ, FLOAT, CACHE, SCALES, LABELS = (
     "model_int8_qdq.onnx", "model.onnx", "calibration.cache", "tensor_scales.json", "labels.txt",
 )  # fmt: skip
-README, COMMANDS = "README.md", "trtexec.txt"
+README, COMMANDS, DETECTOR = "README.md", "trtexec.txt", "detector.json"
 ROLES: Mapping[str, str] = {
     QDQ: "qdq", FLOAT: "onnx", CACHE: "cache", SCALES: "scales", LABELS: "labels",
-    README: "readme", COMMANDS: "commands",
+    README: "readme", COMMANDS: "commands", DETECTOR: "detector",
 }  # fmt: skip
 PER_CHANNEL_KEY = "nibblefit.per_channel"
 #: TensorRT's importer wants real weights behind a quantizer, and biases that pass none.
@@ -47,31 +53,48 @@ def compile_tao(run: Run, graph: QuantizedGraph) -> Artifact:
         raise InputError("compile needs the float model behind the integers",
                          hint="use this target's own plan")  # fmt: skip
     network = fold(run.reference.graph)
-    numerics = numerics_of(per_channel=options.per_channel)
-    properties = {PER_CHANNEL_KEY: str(options.per_channel).lower()}
-    model = qdq_model(graph, numerics, properties, STYLE)
-    ranges = tensor_ranges(graph)
-    algorithm = "EntropyCalibration2" if _is_entropy(run) else "MinMaxCalibration"
-    names = list(run.data.class_names)
-    detection = run.task.name == "detection"
-    trained = graph.metadata.get("method") == QAT_PHASE
-    contents = {
-        QDQ: model.SerializeToString(deterministic=True),
-        FLOAT: to_onnx(network).SerializeToString(deterministic=True),
-        CACHE: from_ranges(ranges, header(options.tensorrt, algorithm)).text().encode(),
-        SCALES: (json.dumps({"tensor_scales": ranges}, indent=1) + "\n").encode(),
-        LABELS: ("\n".join((["background"] if detection else []) + names) + "\n").encode(),
-        COMMANDS: ("\n".join(commands(network)) + "\n").encode(),
-        README: readme(network, options, ranges, detection=detection, trained=trained).encode(),
-    }
+    contents = {**_models(graph, network, options), **_texts(run, graph, network)}
     for name, content in contents.items():
         write_file(run.folder / name, content)
     files = tuple(
         ArtifactFile(ROLES[name], PurePosixPath(name), file_digest(run.folder / name))
         for name in contents
     )
-    notes = {"command": commands(network)[0], "tensorrt": options.tensorrt}
+    command = command_for(network, options.tensorrt)
+    notes = {"command": command, "tensorrt": options.tensorrt}
     return Artifact(run.recipe.target.name, run.part, digest(graph), files, notes)
+
+
+def _models(graph: QuantizedGraph, network: Graph, options: TaoOptions) -> dict[str, bytes]:
+    """Return both ONNX files and the cache, whose digest they know."""
+    cache = from_ranges(tensor_ranges(graph), header(options.tensorrt))
+    calibration = {CALIBRATION_KEY: cache.digest()}
+    properties = {PER_CHANNEL_KEY: str(options.per_channel).lower(), **calibration}
+    quantized = qdq_model(graph, numerics_of(per_channel=options.per_channel), properties, STYLE)
+    floats = to_onnx(network)
+    onnx.helper.set_model_props(floats, calibration)
+    return {
+        QDQ: quantized.SerializeToString(deterministic=True),
+        FLOAT: floats.SerializeToString(deterministic=True),
+        CACHE: cache.text().encode(),
+    }
+
+
+def _texts(run: Run, graph: QuantizedGraph, network: Graph) -> dict[str, bytes]:
+    """Return the files that people and programs read."""
+    options: TaoOptions = run.options
+    ranges, names = tensor_ranges(graph), list(run.data.class_names)
+    detection = isinstance(run.task, Detection)
+    trained = graph.metadata.get("method") == QAT_PHASE
+    texts = {
+        SCALES: scales_text(ranges),
+        LABELS: "\n".join((["background"] if detection else []) + names) + "\n",
+        COMMANDS: command_text(network),
+        README: readme(network, options, ranges, detection=detection, trained=trained),
+    }
+    if isinstance(run.task, Detection):
+        texts[DETECTOR] = detector_text(network, run.task, run.recipe.data)
+    return {name: text.encode() for name, text in texts.items()}
 
 
 def read_back(run: Run, artifact: Artifact) -> QuantizedGraph:
@@ -104,7 +127,3 @@ def tensor_ranges(graph: QuantizedGraph) -> dict[str, float]:
 def _meaning_of(properties: Mapping[str, str]) -> Meaning:
     words = {"true": True, "false": False}
     return Meaning(numerics_of(per_channel=words[properties[PER_CHANNEL_KEY]]), False)
-
-
-def _is_entropy(run: Run) -> bool:
-    return run.recipe.quantize.method == "entropy"
