@@ -24,7 +24,7 @@ CORE = ROOT / "core" / "src"
 
 #: Modules (with everything below them) whose public names keep their meaning between releases.
 CONTRACT = (
-    "nibblefit.errors", "nibblefit.fixed", "nibblefit.ir", "nibblefit.results",
+    "nibblefit.errors", "nibblefit.fixed", "nibblefit.ir", "nibblefit.results", "nibblefit.charts",
     "nibblefit.models", "nibblefit.plan", "nibblefit.recipe", "nibblefit.recipe_file",
     "nibblefit.workspace", "nibblefit.run", "nibblefit.hooks", "nibblefit.data.source",
     "nibblefit.tasks.protocol", "nibblefit.training.parts", "nibblefit.defaults",
@@ -89,8 +89,11 @@ def recipe_page() -> str:
 
 def _target_options(info: Any) -> list[str]:
     parts = f" Parts: {', '.join(f'`{part}`' for part in info.parts)}." if info.parts else ""
+    unread = [f"* `{key}`: {instead}" for key, instead in sorted(info.unread.items())]
+    refused = ["Keys of other sections that this target never reads, and refuses:", "", *unread, ""]
     return [f"### Options of target `{info.name}`", "", f"{info.summary.rstrip('.')}.{parts}", "",
-            *(_key_table(info.options.model_fields) or ["No options."]), ""]  # fmt: skip
+            *(_key_table(info.options.model_fields) or ["No options."]), "",
+            *(refused if unread else [])]  # fmt: skip
 
 
 def _key_table(fields: Mapping[str, Any]) -> list[str]:

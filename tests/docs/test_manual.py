@@ -24,7 +24,7 @@ RUN_ELSEWHERE = {
     "nibblefit run examples/tidl/digits.toml": "takes half a minute; "
     "tests/docs/test_tidl_digits.py runs it (slow), and in short",
     "nibblefit run examples/tao/digits.toml": "takes half a minute; "
-    "tests/tao/test_loop.py runs it in short",
+    "tests/tao/test_loop.py runs it (slow), and in short",
     "nibblefit run examples/vitis/digits.toml": "takes half a minute; "
     "tests/vitis/test_example.py runs it in short",
     "make test": "is the suite that contains this test; CI runs it",

@@ -8,8 +8,10 @@ reaches the command line is a defect and keeps its traceback.
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
+from pathlib import Path
 
 
 class ExitCode(IntEnum):
@@ -127,6 +129,23 @@ class InterruptedRunError(NibblefitError):
     """A run was stopped from outside (Ctrl-C, a kill); the text says how to resume it."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+#: What to do about files that the user named and that cannot be read.
+_FILE_REMEDIES = {
+    errno.ENOENT: "check the path",
+    errno.EISDIR: "give a file, this is a folder",
+    errno.ENOTDIR: "check the path: a file stands where a folder is named",
+    errno.EACCES: "check its permissions",
+    errno.EPERM: "check its permissions",
+    errno.ENAMETOOLONG: "check the path",
+}
+
+
+def unreadable(path: Path | str, error: OSError) -> InputError:
+    """Return the one line, with its remedy, for a file of the user's that cannot be read."""
+    remedy = _FILE_REMEDIES.get(error.errno or 0, "check the disk, and copy the file again")
+    return InputError(f"{path} cannot be read: {error.strerror or error}", hint=remedy)
 
 
 #: Known words that a message lists.

@@ -26,7 +26,8 @@ class Model:
         extra: JSON-like facts the target keeps with the model (quantization settings). A list
             under ``tables`` holds mappings of title, columns and rows (see
             `nibblefit.results.Table`): what the step that made the model wants the report to show,
-            such as the candidates of a search.
+            such as the candidates of a search. A list under ``charts`` holds what
+            `nibblefit.charts.as_entry` returns, for the report too.
         arrays: Named arrays the target keeps with the model (thresholds, statistics).
         history: One mapping per finished training epoch: metric name → value.
     """

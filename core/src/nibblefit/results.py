@@ -53,6 +53,10 @@ class Table:
     rows: tuple[tuple[Any, ...], ...]
 
 
+#: Key of `Report.arrays` under which a detector's evaluation keeps what it found, see there.
+DETECTIONS = "detections"
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """Result of an evaluation or of an inspection.
@@ -63,7 +67,9 @@ class Report:
         findings: Checked facts.
         tables: Per-layer signal-to-noise, support table and the like.
         arrays: Named nested lists for plots (``confusion``: counts[actual][predicted];
-            ``histogram:<tensor>``: {"edges", "counts"}).
+            ``histogram:<tensor>``: {"edges", "counts"}; ``detections``: for each of the first
+            samples [left, top, right, bottom, label, score, 1 right / 0 wrong / -1 neither];
+            ``charts``: what `nibblefit.charts.as_entry` returns).
     """
 
     subject: str
@@ -99,7 +105,8 @@ class Artifact:
         graph_digest: `nibblefit.ir.store.digest` of the quantized graph.
         files: Every file, in a stable order.
         notes: Command lines and versions worth keeping, JSON-like. Entries under ``memory`` are
-            drawn in the report; `nibblefit.report.memory` says how they look.
+            drawn in the report, `nibblefit.report.memory` says how they look; so are those under
+            ``charts``, see `nibblefit.charts`.
     """
 
     target: str

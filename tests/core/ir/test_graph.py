@@ -40,6 +40,20 @@ def test_nodes_producers_and_consumers_are_found_by_name(graph):
         graph.node("nowhere")
 
 
+def test_last_uses_free_every_tensor_once_and_no_output():
+    """Everything a node reads for the last time, never a constant, an output, or twice."""
+    graph = FLOAT
+    freed = graph.last_uses()
+    assert len(freed) == len(graph.nodes)
+    for position, names in enumerate(freed):
+        read_later = {name for node in graph.nodes[position + 1 :] for name in node.inputs}
+        here = {*graph.nodes[position].inputs, *graph.nodes[position].outputs}
+        assert set(names) <= here - read_later
+    every = [name for names in freed for name in names]
+    made = {name for node in graph.nodes for name in (*node.inputs, *node.outputs)}
+    assert sorted(every) == sorted(made - {*graph.outputs, *graph.constants})
+
+
 def test_layers_group_nodes_in_order():
     """Nodes of one hardware layer stay together; others stand alone."""
     layers = QUANTIZED.layers()

@@ -40,6 +40,23 @@ def test_tensors_inside_a_model_are_returned_too(model: onnx.ModelProto, tmp_pat
     assert all(np.array_equal(found[name], again[name]) for name in found)
 
 
+def test_models_of_batch_one_take_samples_one_by_one() -> None:
+    """The results are those of the same network with an open batch axis; none is lost."""
+    pytest.importorskip("onnxruntime")
+    graph = fold(everything())
+    single = to_onnx(graph, batch="N")
+    for value in (*single.graph.input, *single.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    whole = run_onnx(to_onnx(graph), {"x": DATA})
+    parts = run_onnx(single, {"x": DATA}, one_by_one=True)
+    assert list(parts) == list(whole)
+    for name, values in whole.items():
+        assert parts[name].shape == values.shape
+        np.testing.assert_allclose(parts[name], values, rtol=1e-5, atol=1e-6)
+    with pytest.raises(InputError, match="onnxruntime refuses the model"):
+        run_onnx(single, {"x": DATA})
+
+
 def test_inputs_that_do_not_fit_are_refused(model: onnx.ModelProto) -> None:
     """With the message of onnxruntime."""
     pytest.importorskip("onnxruntime")

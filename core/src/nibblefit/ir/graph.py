@@ -104,6 +104,17 @@ class Graph:
                 found.setdefault(name, []).append(node)
         return found
 
+    def last_uses(self) -> list[list[str]]:
+        """Return, for every node, the tensors that nobody needs after it; outputs are needed."""
+        last: dict[str, int] = {}
+        for position, node in enumerate(self.nodes):
+            last.update(dict.fromkeys((*node.inputs, *node.outputs), position))
+        freed: list[list[str]] = [[] for _ in self.nodes]
+        for name, position in last.items():
+            if name not in self.outputs and name not in self.constants:
+                freed[position].append(name)
+        return freed
+
     def with_constants(self, constants: Mapping[str, FloatConstant]) -> Graph:
         """Return the same network with other values for some or all constants."""
         return replace(self, constants=frozen_mapping({**self.constants, **constants}))

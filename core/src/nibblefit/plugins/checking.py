@@ -20,6 +20,7 @@ from nibblefit.hooks import (
     TargetSpecs,
 )
 from nibblefit.ir.numerics import Numerics
+from nibblefit.recipe_file.idle import is_key
 
 #: Attribute that `hookimpl` leaves on a method.
 _MARK = "nibblefit_impl"
@@ -96,6 +97,11 @@ def _faults(info: Any) -> Iterator[str]:
         yield f"manual is {info.manual!r}, expected an address"
     if info.input_range is not None and not _is_range(info.input_range):
         yield f"input_range is {info.input_range!r}, expected (lower, upper) or None"
+    for key, instead in info.unread.items():
+        if not is_key(key):
+            yield f"unread names {key!r}, which is no key of core's recipe"
+        if not (isinstance(instead, str) and instead):
+            yield f"unread says {instead!r} about {key!r}, expected what to use instead"
 
 
 def _is_range(value: Any) -> bool:

@@ -1,6 +1,7 @@
 """The run folder: layout, manifests, content keys, locking, and opening a run again."""
 
 from nibblefit.workspace.fingerprint import (
+    calibration_files,
     data_files,
     named_files,
     network_files,
@@ -25,6 +26,7 @@ __all__ = [
     "RunLock",
     "StepFolder",
     "Value",
+    "calibration_files",
     "changes",
     "damage",
     "data_files",

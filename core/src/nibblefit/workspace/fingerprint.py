@@ -61,17 +61,25 @@ def _run_digest(name: str, base: Path) -> dict[str, str]:
 
 def data_files(recipe: Recipe) -> dict[str, str]:
     """Map ``file <path>`` to the digest of the data the recipe names by path."""
-    base = Path(recipe.folder)
-    if not recipe.data.path:
+    return _data_at(recipe.data.path, Path(recipe.folder))
+
+
+def calibration_files(recipe: Recipe) -> dict[str, str]:
+    """Map ``file <path>`` to the digest of the data of ``[calibration]``."""
+    return _data_at(recipe.calibration.path, Path(recipe.folder))
+
+
+def _data_at(name: str, base: Path) -> dict[str, str]:
+    if not name:
         return {}
-    path = base / recipe.data.path
+    path = base / name
     with explained(f"read {path}"):
         is_folder, is_file = path.is_dir(), path.is_file()
     if is_folder:
-        return {f"file {recipe.data.path}": _folder_digest(path)}
+        return {f"file {name}": _folder_digest(path)}
     if is_file:
         return _digests({path}, base)
-    return _digests(set(_source_files(recipe.data.path, base)), base)
+    return _digests(set(_source_files(name, base)), base)
 
 
 def named_files(recipe: Recipe, names: Iterable[str]) -> dict[str, str]:

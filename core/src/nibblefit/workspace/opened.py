@@ -141,6 +141,14 @@ class OpenRun:
             raise WorkspaceError(f"no group '{group}' in {self.path}; {did_you_mean(group, known)}")
         return known[group]
 
+    def outcomes(self) -> tuple[Mapping[str, Any], ...]:
+        """Return what all repeats and searches ended in, each with its ``name``, in plan order."""
+        order = self._order()
+        found = [(path.relative_to(self._folder.stages).parts[0].partition("-")[2], facts)
+                 for path, facts in self._outcomes()]  # fmt: skip
+        return tuple(facts for name, facts in found if "name" in facts and (
+            not order or name in order))  # fmt: skip
+
     def _typed(self, step: str, kind: Kind, wanted: type[_V]) -> _V:
         name = step or self._latest(kind)
         value = self.value(name)

@@ -22,6 +22,8 @@ _REMEDIES = {
     errno.EACCES: ("permission denied", "choose a folder you may write, or change its permissions"),
     errno.EPERM: ("operation not permitted", "choose a folder you may write"),
     errno.ENOTDIR: ("a file stands where a folder is needed", "choose another folder"),
+    errno.ENOENT: ("there is no such folder", "make the folder first, or name another one"),
+    errno.EISDIR: ("a folder stands there", "name a file"),
     errno.EEXIST: ("a file stands where a folder is needed", "choose another folder"),
 }
 

@@ -46,10 +46,16 @@ class ToyChip:
     info = TargetInfo(
         name="toychip",
         summary="An invented int8 chip with one shift per layer",
-        api=ApiVersion(1, 0),
+        api=ApiVersion(1, 2),
         numerics=NUMERICS,
         options=ToyOptions,
         manual="https://example.invalid/toychip",
+        unread=frozen_mapping(
+            {
+                "quantize": "ranges are extremes over target.calibration samples",
+                "calibration": "the chip calibrates on training samples",
+            }
+        ),
     )
 
     def problems(self, graph: Graph) -> list[Finding]:
