@@ -45,10 +45,7 @@ def data_problems(
 
     section = table_at(document, "data")
     source = section.get("source", "digits")
-    known: dict[str, type[BaseModel] | None] = {
-        **OPTIONS,
-        **{reader.name: reader.options for reader in contributed or ()},
-    }
+    known = _options_of(OPTIONS, contributed)
     if isinstance(source, str):
         if source not in known:
             if contributed is not None:
@@ -57,11 +54,7 @@ def data_problems(
         elif source not in WITHOUT_PATH and section.get("path", "") == "":
             sentence = f"data.source = {shown(source)} needs data.path"
             yield origin.problem(("data", "source"), sentence)
-        model = known.get(source)
-        if model is not None:
-            given = table_at(section, "options")
-            table = FreeTable(("data", "options"), given, model, f"source {shown(source)}")
-            yield from table_problems(table, origin)
+        yield from _option_problems("data", source, section, known, origin)
     given = table_at(section, "augment")
     yield from table_problems(FreeTable(("data", "augment"), given, AugmentOptions), origin)
 
@@ -82,19 +75,31 @@ def calibration_problems(
     source, given = section.get("source", PICTURES), table_at(section, "options")
     if not isinstance(source, str):
         return
-    known: dict[str, type[BaseModel] | None] = {
-        **CALIBRATION_OPTIONS,
-        **{reader.name: reader.options for reader in contributed or ()},
-    }
+    known = _options_of(CALIBRATION_OPTIONS, contributed)
     if source not in known and contributed is not None:
         sentence = f"calibration.source = {shown(source)}: there is no such source; "
         yield origin.problem(("calibration", "source"), sentence + did_you_mean(source, known))
     if section.get("path", "") == "" and (given or source != PICTURES):
         sentence = "calibration.path is missing: without it training samples calibrate"
         yield origin.problem(("calibration",), sentence)
+    yield from _option_problems("calibration", source, section, known, origin)
+
+
+def _options_of(
+    own: Mapping[str, type[BaseModel] | None], contributed: Sequence[DataReader] | None
+) -> Mapping[str, type[BaseModel] | None]:
+    """Return the options of every source, those of plugins included."""
+    return {**own, **{reader.name: reader.options for reader in contributed or ()}}
+
+
+def _option_problems(
+    name: str, source: str, section: Table, known: Mapping[str, type[BaseModel] | None],
+    origin: Origin,
+) -> Iterator[Problem]:  # fmt: skip
     model = known.get(source)
     if model is not None:
-        table = FreeTable(("calibration", "options"), given, model, f"source {shown(source)}")
+        given = table_at(section, "options")
+        table = FreeTable((name, "options"), given, model, f"source {shown(source)}")
         yield from table_problems(table, origin)
 
 
